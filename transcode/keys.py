@@ -1,0 +1,60 @@
+"""Where an output goes: the template of output keys, checked once at start.
+
+Understood: `{input_bucket}`, `{input_key}`, `{dir}`, `{stem}`, `{type}`, `{ext}`, `{task_id}`, `{date}`.
+"""
+
+import string
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+DEFAULT = "{input_key}/{type}.{ext}"
+FIELDS = ("input_bucket", "input_key", "dir", "stem", "type", "ext", "task_id", "date")
+
+
+@dataclass(frozen=True)
+class KeyTemplate:
+    """A checked template."""
+
+    text: str = DEFAULT
+
+    @property
+    def prefix(self) -> str:
+        """The literal text before the first field: what lies under it in a shared bucket is ours."""
+        return next(iter(string.Formatter().parse(self.text)))[0]
+
+    def fields(self) -> list[str]:
+        """The fields it uses, in order."""
+        return [name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None]
+
+    def key(self, *, input_bucket: str, input_key: str, type: str, ext: str, task_id: str, date: str) -> str:
+        """The output key of one type of one task."""
+        path = PurePosixPath(input_key)
+        folder = "" if str(path.parent) == "." else str(path.parent)
+        key = self.text.format(
+            input_bucket=input_bucket, input_key=input_key, dir=folder, stem=path.stem, type=type, ext=ext,
+            task_id=task_id, date=date,
+        )  # fmt: skip
+        # A source at the bucket's root has no folder: `{dir}/x` must not begin with a slash.
+        return key.lstrip("/") if not folder else key
+
+
+def check(text: str, *, buckets: tuple[str, ...], output_bucket: str) -> str:
+    """What is wrong with a template for these buckets, as a sentence; empty when nothing is."""
+    try:
+        template = KeyTemplate(text)
+        fields = template.fields()
+        template.key(input_bucket="b", input_key="k", type="t", ext="e", task_id="i", date="d")
+    except (ValueError, LookupError, AttributeError):
+        return f"{text!r} cannot be read; fields are written {{name}} with a name of: {', '.join(FIELDS)}."
+    unknown = sorted(set(fields) - set(FIELDS))
+    if unknown:
+        return f"{{{unknown[0]}}} is unknown; the fields are: {', '.join(FIELDS)}."
+    if "type" not in fields:
+        return "{type} is missing: the renditions of a task would overwrite each other."
+    if not {"input_key", "task_id", "stem"} & set(fields):
+        return "one of {input_key}, {stem}, {task_id} is missing: tasks would overwrite each other."
+    if len(buckets) > 1 and not {"input_bucket", "task_id"} & set(fields):
+        return "{input_bucket} is missing: with several input buckets, equal keys would overwrite each other."
+    if output_bucket in buckets and not template.prefix.strip("/"):
+        return "one bucket for input and output needs a template that begins with a literal prefix, like renditions/."
+    return ""

@@ -1,0 +1,213 @@
+"""What the use cases need from the outside, as protocols. `transcode.aws` and `transcode.ffmpeg` fill them.
+
+Every port has a fake in `tests/fakes.py` that passes the same contract suite as the adapter.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from transcode.errors import TranscodeError
+from transcode.ffmpeg.probe import Source
+from transcode.presets import Preset
+from transcode.states import Status
+from transcode.task import InputVersion, Task
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which tasks a list wants: newest first, filters combine, `cursor` continues an earlier page.
+
+    `date` is a UTC day, `2025-01-15`.
+    """
+
+    date: str = ""
+    status: Status | None = None
+    limit: int = 20
+    cursor: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Tasks, newest first, and the cursor of the next page; empty when there is none."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str = ""
+
+
+class TaskStore(Protocol):
+    """The records. `save` is the only way one changes."""
+
+    def create(self, task: Task) -> bool:
+        """Keep a new record; False when its id exists already (the same upload, told twice)."""
+
+    def read(self, task_id: str) -> Task:
+        """The record as it is now, never a stale copy.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+    def save(self, old: Task, new: Task) -> None:
+        """Replace `old` by `new` if nobody wrote in between; attributes that are equal are not touched.
+
+        Raises:
+            VersionMoved: somebody did; the record is as they left it.
+            Unknown: the answer was lost; the write may have been applied.
+        """
+
+    def page(self, query: Query) -> Page:
+        """The tasks that `query` wants. Its cost does not grow with the table.
+
+        Raises:
+            BadCursor: the cursor is none of ours.
+        """
+
+    def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Set `values` in a side item, making it where it is missing; the whole item comes back."""
+
+    def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
+        """A side item, empty where there is none."""
+
+    def own_key(self, bucket: str, key: str, task_id: str, order: str) -> bool:
+        """Claim an output key; False when a task of greater `order` owns it. Claiming again is harmless."""
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What S3 says of an object; `modified` is a timestamp."""
+
+    size: int
+    etag: str
+    version_id: str
+    modified: str
+
+
+class ObjectStorage(Protocol):
+    """The buckets. Uploads are in parts that nobody sees until `complete` makes them the object."""
+
+    def head(self, bucket: str, key: str) -> ObjectFacts:
+        """Facts of the newest version.
+
+        Raises:
+            InputNotFound, InputAccessDenied: as they say.
+        """
+
+    def fetch(self, bucket: str, key: str, version: InputVersion, path: Path, on_bytes: Callable[[int], None]) -> None:
+        """Write exactly that version to `path`; `on_bytes` is told of progress and may raise to stop it.
+
+        Raises:
+            InputNotFound, InputChanged, InputAccessDenied: as they say.
+        """
+
+    def send_parts(
+        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None]
+    ) -> tuple[str, list[str]]:
+        """Send a file as an unfinished multipart upload: its id and the tags of its parts, in order."""
+
+    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str]) -> None:
+        """Make the parts the object. Harmless when repeated by anybody."""
+
+    def abort(self, bucket: str, key: str, upload_id: str) -> None:
+        """Throw unfinished parts away. Harmless when repeated."""
+
+    def address(self, bucket: str, key: str, seconds: int) -> str:
+        """A presigned address from which a browser can read the object for `seconds`."""
+
+
+class TaskQueue(Protocol):
+    """The way to the workers."""
+
+    def send(self, task_id: str, delay: float = 0.0) -> None:
+        """Send a message that carries the id; workers see it after `delay` seconds (900 at most)."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many messages stand where. SQS calls these approximate."""
+
+    waiting: int = 0
+    in_flight: int = 0
+    delayed: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an encode is: per cent of the source, frames per second, times realtime, seconds to go."""
+
+    percent: float
+    fps: float = 0.0
+    speed: float = 0.0
+    eta: float = 0.0
+
+
+class Watch(Protocol):
+    """What an encode reports to, and asks whether to go on."""
+
+    def progress(self, progress: Progress) -> None:
+        """Told about once a second while encoding."""
+
+    def check(self) -> None:
+        """Raises `Stopped` when the run must end now; asked several times a second."""
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """One file that was made and verified. Same units as `task.Output`."""
+
+    type: str
+    path: Path
+    content_type: str
+    bytes: int
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    duration: float = 0.0
+    bitrate: int = 0
+    audio_codec: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class TypeFailure:
+    """One type that could not be made, while the others may have been."""
+
+    type: str
+    error: TranscodeError
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """What to make of one local file."""
+
+    input: Path
+    folder: Path  # exists, empty, ours alone; outputs and scratch go here
+    source: Source
+    presets: Sequence[Preset]
+    watch: Watch
+    # One ffmpeg per encode, so that one type's failure cannot take the others along.
+    separately: bool = False
+    phases: dict[str, float] = field(default_factory=dict)  # filled in: seconds per phase
+
+
+class Encoder(Protocol):
+    """ffmpeg, as the use cases see it."""
+
+    def probe(self, path: Path) -> Source:
+        """What the file is.
+
+        Raises:
+            Permanent: it is nothing that can be transcoded; the type and sentence say why.
+        """
+
+    def render(self, job: RenderJob) -> Iterator[Rendition | TypeFailure]:
+        """Make the renditions, each verified before it is yielded, the thumbnail first.
+
+        With `separately`, a type that fails is yielded as a `TypeFailure` and the others go on.
+
+        Raises:
+            Permanent, Transient: nothing (more) can be made; the type says whether to try again.
+            Stopped: `job.watch` said so; ffmpeg is gone.
+        """

@@ -57,6 +57,18 @@ class UnknownType(Permanent):
     code = "unknown_type"
 
 
+class BucketNotAllowed(Permanent):
+    """A bucket that is not one of INPUT_BUCKET."""
+
+    code = "bucket_not_allowed"
+
+
+class KeyUnusable(Permanent):
+    """A key that can name no S3 object, or one of our own outputs."""
+
+    code = "key_unusable"
+
+
 class InputNotFound(Permanent):
     """The object to transcode is not there (any more)."""
 
@@ -187,6 +199,12 @@ class WorkerLost(Transient):
     """The attempt's lease ran out: its worker died, froze or lost the network."""
 
     code = "worker_lost"
+
+
+class Bug(Transient):
+    """An error that this program did not foresee; its trace is in the worker's log."""
+
+    code = "bug"
 
 
 class DeviceFault(Transient):

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 from transcode.errors import BadEvent
 
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .avi .mkv .wmv .flv .webm .m4v .mpeg .mpg".split())
+VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".avi", ".mkv", ".wmv", ".flv", ".webm", ".m4v", ".mpeg", ".mpg"])
 
 
 @dataclass(frozen=True)

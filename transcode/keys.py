@@ -4,6 +4,7 @@ Understood: `{input_bucket}`, `{input_key}`, `{dir}`, `{stem}`, `{type}`, `{ext}
 """
 
 import string
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -42,19 +43,21 @@ def check(text: str, *, buckets: tuple[str, ...], output_bucket: str) -> str:
     """What is wrong with a template for these buckets, as a sentence; empty when nothing is."""
     try:
         template = KeyTemplate(text)
-        fields = template.fields()
+        fields = set(template.fields())
         template.key(input_bucket="b", input_key="k", type="t", ext="e", task_id="i", date="d")
     except (ValueError, LookupError, AttributeError):
         return f"{text!r} cannot be read; fields are written {{name}} with a name of: {', '.join(FIELDS)}."
-    unknown = sorted(set(fields) - set(FIELDS))
-    if unknown:
-        return f"{{{unknown[0]}}} is unknown; the fields are: {', '.join(FIELDS)}."
+    return next(_faults(template, fields, buckets, output_bucket), "")
+
+
+def _faults(template: KeyTemplate, fields: set[str], buckets: tuple[str, ...], output_bucket: str) -> Iterator[str]:
+    for name in sorted(fields - set(FIELDS)):
+        yield f"{{{name}}} is unknown; the fields are: {', '.join(FIELDS)}."
     if "type" not in fields:
-        return "{type} is missing: the renditions of a task would overwrite each other."
-    if not {"input_key", "task_id", "stem"} & set(fields):
-        return "one of {input_key}, {stem}, {task_id} is missing: tasks would overwrite each other."
-    if len(buckets) > 1 and not {"input_bucket", "task_id"} & set(fields):
-        return "{input_bucket} is missing: with several input buckets, equal keys would overwrite each other."
+        yield "{type} is missing: the renditions of a task would overwrite each other."
+    if not {"input_key", "task_id", "stem"} & fields:
+        yield "one of {input_key}, {stem}, {task_id} is missing: tasks would overwrite each other."
+    if len(buckets) > 1 and not {"input_bucket", "task_id"} & fields:
+        yield "{input_bucket} is missing: with several input buckets, equal keys would overwrite each other."
     if output_bucket in buckets and not template.prefix.strip("/"):
-        return "one bucket for input and output needs a template that begins with a literal prefix, like renditions/."
-    return ""
+        yield "one bucket for input and output needs a template that begins with a literal prefix, like renditions/."

@@ -25,6 +25,8 @@ _API_KEY = re.compile(r"[\w.-]+:sha256:[0-9a-f]{64}|[\x21-\x2b\x2d-\x7e]{16,}")
 
 
 def _duration(value: object) -> object:
+    if isinstance(value, float):
+        return value  # a default of ours, in seconds
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
     if match is None:
         raise ValueError("a duration like 20s or 1m30s is wanted")
@@ -44,8 +46,8 @@ class Settings(BaseSettings):
     """All settings. A field's environment variable is its name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=CONFIG_FILE, env_file_encoding="utf-8-sig", extra="ignore", case_sensitive=False, env_ignore_empty=True,
-        hide_input_in_errors=True, frozen=True,
+        env_file=CONFIG_FILE, env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True,
+        hide_input_in_errors=True,
     )  # fmt: skip
 
     aws_region: str = Field(
@@ -61,11 +63,15 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr = Field(SecretStr(""), description="secret of the access key")
     aws_session_token: SecretStr = Field(SecretStr(""), description="session token of temporary credentials")
     aws_endpoint_url: str = Field("", description="address of an AWS-compatible service; unset: AWS")
-    temp_dir: Path = Field(Path("/tmp/ffmpeg_processing"), description="scratch folder of the workers")
+    # The place that existing set-ups know; the workers make it with mode 0700.
+    temp_dir: Path = Field(Path("/tmp/ffmpeg_processing"), description="scratch folder of the workers")  # noqa: S108
     max_concurrent_tasks: int = Field(2, ge=1, le=64, description="tasks at once per GPU")
     poll_interval: Duration = Field(20.0, ge=1, le=3600, description="length of a poll, 20s at most; beyond: a pause")
     shutdown_mode: Literal["handback", "drain"] = Field(
         "handback", description="on SIGTERM: hand running tasks back at once, or finish them first"
+    )
+    lease: Duration = Field(
+        60.0, ge=3, le=600, description="silence after which another worker takes a task over; 60s suits nearly all"
     )
     api_host: str = Field("127.0.0.1", description="address the API binds to; wider than loopback needs credentials")
     api_port: int = Field(9999, ge=1, le=65535, description="port of the API")
@@ -97,7 +103,9 @@ class Settings(BaseSettings):
     def _bucket(cls, value: Any) -> Any:
         for name in (value,) if isinstance(value, str) else value:
             if not _BUCKET.fullmatch(name):
-                raise ValueError(f"{name!r} is no bucket name: 3 to 63 small letters, digits, dots and hyphens are wanted")
+                raise ValueError(
+                    f"{name!r} is no bucket name: 3 to 63 small letters, digits, dots and hyphens are wanted"
+                )
         if not value:
             raise ValueError("at least one bucket name is wanted")
         return value
@@ -116,7 +124,9 @@ class Settings(BaseSettings):
     @classmethod
     def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if not all(_API_KEY.fullmatch(key.get_secret_value()) for key in value):
-            raise ValueError("each key is wanted as name:sha256:HEX, or at least 16 characters without commas and spaces")
+            raise ValueError(
+                "each key is wanted as name:sha256:HEX, or at least 16 characters without commas and spaces"
+            )
         return value
 
     @field_validator("temp_dir")
@@ -206,5 +216,7 @@ def _sentence(field: str, kind: str, reason: str) -> str:
     if kind == "missing":
         return f"{name} is missing: {wanted}."
     secret = any(word in name for word in ("SECRET", "TOKEN", "KEYS", "PASSWORD"))
-    given = "" if secret or field not in Settings.model_fields else f" (given: {os.environ.get(name, 'see config.env')!r})"
+    given = (
+        "" if secret or field not in Settings.model_fields else f" (given: {os.environ.get(name, 'see config.env')!r})"
+    )
     return f"{name} is wrong{given}: {reason}. Wanted: {wanted}."

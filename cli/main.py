@@ -1,0 +1,111 @@
+"""The `transcode` command: each subcommand is a few lines around a module that does the work."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transcode import presets as preset_files
+from transcode import settings
+from transcode.errors import SettingsError, TranscodeError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+# A first connection must not wait behind another's long request: threads per API process.
+_API_THREADS, _API_PROCESSES = 8, 2
+
+
+@app.command()
+def worker() -> None:
+    """Run this machine's worker until it is stopped."""
+    from workers import node
+
+    node.run()
+
+
+@app.command()
+def bridge() -> None:
+    """Turn S3 notifications into tasks, and put right what a crash left behind."""
+    from workers.bridge import main as run_bridge
+
+    run_bridge()
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API."""
+    found = settings.load()
+    settings.check_bind(found)
+    preset_files.load(found.presets_file)
+    host = f"[{found.api_host}]" if ":" in found.api_host else found.api_host
+    os.execv(  # noqa: S606 gunicorn takes this process over: signals reach it directly
+        sys.executable,
+        [
+            sys.executable, "-m", "gunicorn", "webapp.wsgi:app()", "--bind", f"{host}:{found.api_port}",
+            "--worker-class", "gthread", "--workers", str(_API_PROCESSES), "--threads", str(_API_THREADS),
+            # gunicorn 27 would open a control socket in the home directory.
+            "--no-control-socket", "--log-level", found.log_level.lower(),
+        ],
+    )  # fmt: skip
+
+
+@app.command()
+def provision() -> None:
+    """Create what is missing in AWS: buckets, queues, notification, table. Running it again changes nothing."""
+    from transcode.aws.provision import provision as create
+
+    for line in create(settings.load()):
+        print(line)
+
+
+@app.command()
+def demo(
+    video: Annotated[Path | None, typer.Option(help="a video of yours; else a clip that comes along")] = None,
+    keep: Annotated[bool, typer.Option(help="leave everything running until Ctrl-C")] = False,
+) -> None:
+    """Run the main job to its end on this machine: upload, event, transcode, seven renditions."""
+    from cli.demo import run
+
+    raise typer.Exit(run(video, keep=keep))
+
+
+@app.command()
+def start(names: list[str]) -> None:
+    """Start background services: api, bridge, worker."""
+    from cli import services
+
+    raise typer.Exit(services.start(names))
+
+
+@app.command()
+def stop(names: list[str]) -> None:
+    """Stop background services: api, bridge, worker."""
+    from cli import services
+
+    raise typer.Exit(services.stop(names))
+
+
+@app.command()
+def status() -> None:
+    """Show which services run here, and what waits in the queue."""
+    from cli import services
+
+    raise typer.Exit(services.status())
+
+
+def main() -> None:
+    """The entry point. Errors are sentences: exit code 2 for a bad setting, 1 for everything else."""
+    try:
+        app()
+    except SettingsError as exc:
+        print(f"The settings are wrong:\n{exc}", file=sys.stderr)
+        sys.exit(2)
+    except TranscodeError as exc:
+        print(exc, file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

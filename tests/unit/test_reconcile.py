@@ -1,0 +1,118 @@
+"""What a crash leaves behind, and how it is put right."""
+
+import pytest
+
+from tests.unit.conftest import Farm, Letter
+from transcode import ledger, publish, submit
+from transcode import task as steps
+from transcode.errors import ServiceUnavailable
+from transcode.reconcile import Reconciler
+from transcode.run import run
+from transcode.states import Phase, Status
+from transcode.task import Task
+
+
+@pytest.fixture
+def task(farm: Farm) -> Task:
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    return submit.add(farm.desk, "in-bucket", "film.mp4")
+
+
+def claim(farm: Farm, task: Task) -> Task:
+    return ledger.move(farm.store, farm.store.read(task.task_id), lambda t: steps.claimed(t, "w", "w", farm.clock()))
+
+
+def sweep(farm: Farm) -> int:
+    return Reconciler(farm.desk).sweep()
+
+
+def test_all_well_means_nothing_to_do(farm: Farm, task: Task) -> None:
+    assert sweep(farm) == 0
+    assert len(farm.queue.messages) == 1
+
+
+def test_an_unsent_message_is_sent_after_a_moment_of_grace(farm: Farm) -> None:
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    farm.queue.outage = ServiceUnavailable("no SQS")
+    task = submit.add(farm.desk, "in-bucket", "film.mp4")
+    farm.queue.outage = None
+    assert sweep(farm) == 0
+    farm.clock.advance(10)
+    assert sweep(farm) == 1
+    assert farm.queue.ids == [task.task_id]
+    assert sweep(farm) == 0
+
+
+def test_a_lost_message_is_sent_again_less_and_less_often(farm: Farm, task: Task) -> None:
+    sends = []
+    for _ in range(24 * 60):
+        farm.clock.advance(60)
+        if sweep(farm):
+            sends.append(farm.clock())
+    gaps = [round((b - a) / 60) for a, b in zip(sends, sends[1:], strict=False)]
+    assert gaps[:4] == [9, 17, 33, 61]
+    assert len(sends) < 30
+
+
+def test_a_silent_workers_task_goes_back_and_gets_a_message(farm: Farm, task: Task) -> None:
+    claim(farm, task)
+    assert sweep(farm) == 0
+    farm.clock.advance(70)
+    assert sweep(farm) == 1
+    waiting = farm.store.read(task.task_id)
+    assert (waiting.status, waiting.error_code, waiting.attempts) == (Status.PENDING, "worker_lost", 1)
+    assert farm.queue.ids[-1] == task.task_id
+
+
+def test_a_task_whose_workers_all_died_fails(farm: Farm, task: Task) -> None:
+    for _ in range(3):
+        claim(farm, task)
+        farm.clock.advance(70)
+        sweep(farm)
+        farm.clock.advance(5)
+    failed = farm.store.read(task.task_id)
+    assert (failed.status, failed.error_code) == (Status.FAILED, "worker_lost")
+
+
+def test_a_cancelled_task_of_a_silent_worker_is_cancelled(farm: Farm, task: Task) -> None:
+    claim(farm, task)
+    submit.cancel(farm.desk, task.task_id)
+    farm.clock.advance(70)
+    sweep(farm)
+    assert farm.store.read(task.task_id).status is Status.CANCELLED
+
+
+def test_a_committed_task_of_a_dead_worker_is_published(
+    farm: Farm, task: Task, letter: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+
+        def die(*_: object) -> None:
+            raise SystemExit
+
+        killed.setattr(publish, "roll_forward", die)
+        with pytest.raises(SystemExit):
+            run(task.task_id, letter, farm.tools)
+    assert farm.store.read(task.task_id).phase is Phase.PUBLISHING
+    assert not [key for bucket, key in farm.storage.objects if bucket == "out-bucket"]
+    farm.clock.advance(70)
+    assert sweep(farm) == 1
+    done = farm.store.read(task.task_id)
+    assert done.status is Status.COMPLETED
+    for output in done.outputs.values():
+        assert farm.storage.data("out-bucket", output.key)
+    assert publish.roll_forward(farm.store, farm.storage, done, farm.clock).status is Status.COMPLETED
+
+
+def test_older_pending_tasks_are_walked_a_page_per_pass(farm: Farm) -> None:
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    farm.queue.outage = ServiceUnavailable("no SQS")
+    for _ in range(450):
+        farm.clock.advance(0.01)
+        submit.add(farm.desk, "in-bucket", "film.mp4")
+    farm.queue.outage = None
+    farm.clock.advance(10)
+    reconciler = Reconciler(farm.desk)
+    for _ in range(5):
+        reconciler.sweep()
+    assert len(set(farm.queue.ids)) == 450

@@ -1,0 +1,174 @@
+"""Step one: an upload or a request becomes a record, then a message. Also retry and cancel.
+
+Record first, message second: a crash in between leaves a record that says it was not sent, and
+`reconcile` sends it. Telling of the same upload twice makes one task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transcode import events, ledger, logs
+from transcode import task as steps
+from transcode.clock import Clock, timestamp
+from transcode.errors import (
+    BucketNotAllowed,
+    Conflict,
+    InputEmpty,
+    InputTooLarge,
+    KeyUnusable,
+    ServiceUnavailable,
+)
+from transcode.events import Skipped, Upload
+from transcode.ports import ObjectStorage, TaskQueue, TaskStore
+from transcode.presets import Presets
+from transcode.settings import Settings
+from transcode.states import Status
+from transcode.task import ASIDE, InputVersion, Task
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a submitter works with."""
+
+    store: TaskStore
+    storage: ObjectStorage
+    queue: TaskQueue
+    presets: Presets
+    settings: Settings
+    clock: Clock
+
+
+def accept(desk: Desk, upload: Upload) -> Task | Skipped:
+    """Make the task of an uploaded object, or say why it gets none. Twice the same upload is one task.
+
+    Raises:
+        ServiceUnavailable: nothing is lost, the event must come again.
+    """
+    reason = _not_ours(desk.settings, upload)
+    if reason:
+        return Skipped(reason, upload.key)
+    now = desk.clock()
+    version = upload.version or timestamp(now)
+    task = _new(
+        desk, steps.upload_id(upload.bucket, upload.key, version), now, upload.bucket, upload.key,
+        desk.settings.default_transcode_types,
+        InputVersion(version_id=upload.version_id, etag=upload.etag, size=upload.size or 0), upload.order,
+    )  # fmt: skip
+    return _file(desk, task)
+
+
+def _not_ours(settings: Settings, upload: Upload) -> str:
+    if upload.bucket not in settings.input_bucket:
+        return f"bucket {upload.bucket} is not an input bucket"
+    if is_own_output(settings, upload.bucket, upload.key):
+        return "one of our own outputs"
+    if not events.is_video(upload.key):
+        return "no video by its extension"
+    if upload.size == 0:
+        return "an empty object"
+    return ""
+
+
+def is_own_output(settings: Settings, bucket: str, key: str) -> bool:
+    """Whether the key lies where outputs go, in a bucket that is input and output in one."""
+    return bucket == settings.output_bucket and key.startswith(settings.key_template.prefix)
+
+
+def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None) -> Task:
+    """Make a task on request, for the object as it is now, with the types of the caller's choice.
+
+    Raises:
+        BucketNotAllowed, KeyUnusable, UnknownType, InputNotFound, InputEmpty, InputTooLarge: as they say.
+        ServiceUnavailable: no record was made.
+    """
+    _check_request(desk.settings, bucket, key)
+    wanted = tuple(dict.fromkeys(types or desk.settings.default_transcode_types))
+    desk.presets.pick(wanted)
+    found = desk.storage.head(bucket, key)
+    if found.size == 0:
+        raise InputEmpty(f"{bucket}/{key} has no bytes.")
+    if found.size > desk.settings.max_input_bytes:
+        raise InputTooLarge(
+            f"{bucket}/{key} has {found.size} bytes; at most {desk.settings.max_input_bytes} are taken."
+        )
+    now = desk.clock()
+    version = InputVersion(version_id=found.version_id, etag=found.etag, size=found.size)
+    # A request means the object as it is now: it is newer than every upload so far.
+    return _file(desk, _new(desk, steps.new_id(now), now, bucket, key, wanted, version, f"{timestamp(now)}#"))
+
+
+def _check_request(settings: Settings, bucket: str, key: str) -> None:
+    if bucket not in settings.input_bucket:
+        known = ", ".join(settings.input_bucket)
+        raise BucketNotAllowed(f"The bucket {bucket!r} is not an input bucket; these are: {known}.")
+    reason = events.unusable(bucket, key)
+    if reason:
+        raise KeyUnusable(f"The input key is {reason}.")
+    if is_own_output(settings, bucket, key):
+        raise KeyUnusable(f"{key!r} lies where the renditions go; it is an output, not an input.")
+
+
+def _new(
+    desk: Desk, task_id: str, now: float, bucket: str, key: str, types: Sequence[str], version: InputVersion, order: str
+) -> Task:
+    days = desk.settings.record_retention_days
+    return steps.made(
+        task_id, now, input_bucket=bucket, input_key=key, output_bucket=desk.settings.output_bucket,
+        transcode_types=tuple(types), input_version=version, output_order=order or f"{timestamp(now)}#",
+        expires_at=int(now) + days * 86400 if days else 0,
+    )  # fmt: skip
+
+
+def _file(desk: Desk, task: Task) -> Task:
+    if not desk.store.create(task):
+        log.info("Task known already", task_id=task.task_id, input_key=task.input_key)
+        return desk.store.read(task.task_id)
+    log.info("Task created", task_id=task.task_id, input_key=task.input_key, types=list(task.transcode_types))
+    return deliver(desk, task)
+
+
+def deliver(desk: Desk, task: Task, delay: float = 0.0) -> Task:
+    """Send the task's message and note that it was sent. What goes wrong here, `reconcile` puts right."""
+    try:
+        desk.queue.send(task.task_id, delay)
+        return ledger.move(desk.store, task, lambda t: _note_sent(t, desk.clock()))
+    except Conflict:
+        # A worker was faster: it has the task, so the message has arrived.
+        return task
+    except ServiceUnavailable as exc:
+        log.warning("Message not sent, will be", task_id=task.task_id, error=str(exc))
+        return task
+
+
+def _note_sent(task: Task, now: float) -> Task:
+    if task.status is not Status.PENDING:
+        raise Conflict(f"The task is {task.status}.")
+    return steps.sent(task, now)
+
+
+def retry(desk: Desk, task_id: str) -> Task:
+    """Start a new series of attempts for a failed or cancelled task; only what is missing is made.
+
+    Raises:
+        NotFound, Conflict: there is no such task, or it is neither failed nor cancelled.
+    """
+    task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.retried(t, desk.clock()))
+    desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": False})
+    log.info("Task retried", task_id=task_id)
+    return deliver(desk, task)
+
+
+def cancel(desk: Desk, task_id: str) -> Task:
+    """Cancel a task: at once while pending; a processing one ends as soon as its worker hears of it.
+
+    Raises:
+        NotFound, Conflict: there is no such task, or it is over or being published.
+    """
+    task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
+    if task.cancel_requested:
+        # The worker reads this with each progress it writes, long before its next heartbeat.
+        desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": True})
+    log.info("Task cancelled", task_id=task_id, status=task.status)
+    return task

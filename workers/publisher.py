@@ -1,0 +1,38 @@
+"""The way to the workers over Celery, by task name; the one module of `workers` that the web may import."""
+
+from functools import cache
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from transcode.errors import ServiceUnavailable
+from transcode.settings import Settings
+from workers import names, transport
+
+
+@cache
+def celery_app() -> Celery:
+    """The Celery app, configured by `celeryconfig.py`; producers and workers share it."""
+    transport.register()
+    app = Celery("transcode")
+    app.config_from_object("celeryconfig")
+    return app
+
+
+class Publisher:
+    """Fills `ports.TaskQueue`: a message carries the task's id and nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._queue = settings.queue_name
+
+    def send(self, task_id: str, delay: float = 0.0) -> None:
+        """Send the task's message, seen by workers after `delay` seconds (SQS allows 900).
+
+        Raises:
+            ServiceUnavailable: SQS did not take it.
+        """
+        try:
+            # SQS counts whole seconds; a message that is early comes back once more, one that is late costs nothing.
+            celery_app().send_task(names.RUN, args=[task_id], queue=self._queue, delay_seconds=min(900, round(delay + 0.5)))
+        except (OperationalError, *transport.BOTO_ERRORS) as exc:
+            raise ServiceUnavailable(f"The task queue {self._queue} took no message: {type(exc).__name__}.") from exc

@@ -1,6 +1,6 @@
 # Everything a person types. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check golden start-api start-gpu start-all stop-api stop-gpu stop-all status logs bench clean
+.PHONY: help build demo test soak check golden start-api start-gpu start-all stop-api stop-gpu stop-all status logs clean
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -119,7 +119,7 @@ def _start(stack: ExitStack, console: Console) -> Stage:
     os.environ.update(environment)
     found = settings.load()
     find(found)
-    for line in provision(found):
+    for line in provision(found).steps:
         console.print(f"[dim]{line}[/]")
     stage = Stage(console, found, {**os.environ}, f"http://127.0.0.1:{port}", OUTPUT / "logs")
     stage.logs.mkdir(parents=True, exist_ok=True)

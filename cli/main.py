@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
-from transcode import presets as preset_files
 from transcode import settings
 from transcode.errors import SettingsError, TranscodeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-
-# A first connection must not wait behind another's long request: threads per API process.
-_API_THREADS, _API_PROCESSES = 8, 2
 
 
 @app.command()
@@ -36,19 +32,10 @@ def bridge() -> None:
 @app.command()
 def api() -> None:
     """Serve the REST API."""
-    found = settings.load()
-    settings.check_bind(found)
-    preset_files.load(found.presets_file)
-    host = f"[{found.api_host}]" if ":" in found.api_host else found.api_host
-    os.execv(  # noqa: S606 gunicorn takes this process over: signals reach it directly
-        sys.executable,
-        [
-            sys.executable, "-m", "gunicorn", "webapp.wsgi:app()", "--bind", f"{host}:{found.api_port}",
-            "--worker-class", "gthread", "--workers", str(_API_PROCESSES), "--threads", str(_API_THREADS),
-            # gunicorn 27 would open a control socket in the home directory.
-            "--no-control-socket", "--log-level", found.log_level.lower(),
-        ],
-    )  # fmt: skip
+    settings.check_bind(settings.load())
+    # gunicorn takes this process over, so that signals reach it directly.
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:webapp.gunicorn_conf", "webapp.wsgi:app()"]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 @app.command()
@@ -56,7 +43,8 @@ def provision() -> None:
     """Create what is missing in AWS: buckets, queues, notification, table. Running it again changes nothing."""
     from transcode.aws.provision import provision as create
 
-    for line in create(settings.load()):
+    made = create(settings.load())
+    for line in made.steps or ["Everything is there already."]:
         print(line)
 
 

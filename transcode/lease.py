@@ -10,8 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from transcode import ledger, logs
-from transcode import task as steps
+from transcode import ledger, logs, steps
 from transcode.clock import Clock
 from transcode.errors import Cancelled, LeaseLost, ServiceUnavailable, ShuttingDown, Stopped
 from transcode.ports import Progress, TaskStore
@@ -50,7 +49,7 @@ class Lease:
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._began = self._renewed = time.monotonic()
         self._told = float("-inf")
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._message.extend(self._seconds * 1.5)
@@ -95,22 +94,24 @@ class Lease:
         if found.get("cancel"):
             self._reason = self._reason or Cancelled("The task was cancelled.")
 
-    def _beat(self) -> None:
-        while not self._closed.wait(self._seconds / 3):
-            began = time.monotonic()
-            try:
-                self.move(lambda t: steps.kept(t, self._owner, self._clock(), self._seconds))
-            except Stopped as reason:
-                self._reason = self._reason or reason
-            except ServiceUnavailable as exc:
-                log.warning("Heartbeat failed", error=str(exc))
-                if began - self._renewed > self._seconds:
-                    self._reason = LeaseLost("The record could not be reached for longer than the lease.")
-            else:
-                self._renewed = began
-                self._hold_message(began)
-            if isinstance(self._reason, LeaseLost):
-                return
+    def beat(self) -> None:
+        """One heartbeat: extend the lease, and with it the message; or learn why the work must end."""
+        began = time.monotonic()
+        try:
+            self.move(lambda t: steps.kept(t, self._owner, self._clock(), self._seconds))
+        except Stopped as reason:
+            self._reason = self._reason or reason
+        except ServiceUnavailable as exc:
+            log.warning("Heartbeat failed", error=str(exc))
+            if began - self._renewed > self._seconds:
+                self._reason = LeaseLost("The record could not be reached for longer than the lease.")
+        else:
+            self._renewed = began
+            self._hold_message(began)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._seconds / 3) and not isinstance(self._reason, LeaseLost):
+            self.beat()
 
     def _hold_message(self, now: float) -> None:
         if now - self._began > _LONGEST_HOLD:

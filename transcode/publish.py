@@ -1,17 +1,17 @@
-"""The publishing of a committed task: a roll-forward that its worker or any reconciler may do and repeat.
+"""How renditions become visible, all or nothing: parts first, then one deciding write, then a roll-forward.
 
 Before the commit, outputs are unfinished multipart uploads that no reader sees. The commit names the
-winning attempt; its plan, kept beside the record, names the uploads. From there only this module acts:
-it completes the uploads, then closes the record.
+winning attempt; its plan, kept beside the record, names the uploads. From there a worker or any
+reconciler completes the uploads and closes the record, as often as it takes.
 """
 
 from typing import Any
 
-from transcode import ledger, logs
-from transcode import task as steps
-from transcode.clock import Clock
-from transcode.errors import Conflict
-from transcode.ports import ObjectStorage, TaskStore
+from transcode import ledger, logs, steps
+from transcode.attempt import Attempt
+from transcode.clock import Clock, seconds
+from transcode.errors import Conflict, LeaseLost, Superseded, TranscodeError
+from transcode.ports import ObjectStorage, Rendition, TaskStore
 from transcode.states import Phase
 from transcode.task import ASIDE, Output, Task
 
@@ -23,9 +23,88 @@ def plan_name(epoch: int) -> str:
     return f"{ASIDE.PLAN}{epoch}"
 
 
-def planned(upload_id: str, tags: list[str], output: Output) -> dict[str, Any]:
-    """One type's entry of a plan. Without an upload id there is nothing to complete."""
-    return {"upload_id": upload_id, "tags": tags, "output": output.model_dump()}
+def send(attempt: Attempt, made: Rendition) -> None:
+    """Send a rendition's parts and note them in the plan; its file is done with."""
+    task, desk = attempt.task, attempt.desk
+    key = desk.settings.key_template.key(
+        input_bucket=task.input_bucket, input_key=task.input_key, type=made.type, ext=made.path.suffix[1:],
+        task_id=task.task_id, date=task.date_partition,
+    )  # fmt: skip
+    with attempt.phase("upload", "upload"):
+        upload_id, tags = desk.storage.send_parts(
+            task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check()
+        )
+    made.path.unlink()
+    output = Output(
+        key=key, bytes=made.bytes, codec=made.codec, width=made.width, height=made.height, duration=made.duration,
+        bitrate=made.bitrate, audio_codec=made.audio_codec, warning=made.warning,
+    )  # fmt: skip
+    attempt.plan[made.type] = {"upload_id": upload_id, "tags": tags, "output": output.model_dump()}
+    attempt.lease.tell(done=sorted(attempt.plan))
+
+
+def throw_away(attempt: Attempt) -> None:
+    """Abort the uploads of an attempt that will not publish."""
+    for entry in attempt.plan.values():
+        try:
+            attempt.desk.storage.abort(attempt.task.output_bucket, entry["output"]["key"], entry["upload_id"])
+        except TranscodeError as exc:
+            log.warning("Upload left behind; the bucket's lifecycle rule removes it", error=str(exc))
+
+
+def commit(attempt: Attempt) -> None:
+    """The one write that decides: this attempt's outputs are the task's.
+
+    Raises:
+        Superseded: newer tasks own all the keys.
+        Cancelled, LeaseLost: the attempt may not commit. (A worker that stops may: all is made.)
+        ServiceUnavailable: when `attempt.committing` is set, the write may have been applied.
+    """
+    attempt.stage = "upload"
+    task, desk = attempt.task, attempt.desk
+    _leave_to_newer(attempt)
+    desk.store.merge_aside(task.task_id, plan_name(task.epoch), {"types": attempt.plan})
+    attempt.committing = True
+    facts = {"source": attempt.source, "phases": attempt.phases | {"waiting": _waited(task)}} | _failed_types(attempt)
+    try:
+        attempt.lease.move(lambda t: steps.committed(t, task.owner, desk.clock(), desk.settings.lease, **facts))
+    except LeaseLost:
+        # Perhaps our own commit landed, its answer was lost, and the reconciler has moved on already.
+        if desk.store.read(task.task_id).winner != task.owner:
+            raise
+
+
+def _waited(task: Task) -> float:
+    return round(max(0.0, seconds(task.started_at) - seconds(task.created_at)), 3)
+
+
+def _leave_to_newer(attempt: Attempt) -> None:
+    """Claim the output keys; what a newer task of the same keys owns is left to it."""
+    task, desk = attempt.task, attempt.desk
+    lost = [
+        name for name, entry in attempt.plan.items()
+        if not desk.store.own_key(task.output_bucket, entry["output"]["key"], task.task_id, task.output_order)
+    ]  # fmt: skip
+    if lost and len(lost) == len(attempt.plan):
+        raise Superseded("A newer upload or task of the same key has taken its outputs over.")
+    for name in lost:
+        entry = attempt.plan[name]
+        desk.storage.abort(task.output_bucket, entry["output"]["key"], entry["upload_id"])
+        entry |= {"upload_id": "", "tags": []}
+        entry["output"]["warning"] = "A newer task owns this key; its rendition stands."
+
+
+def _failed_types(attempt: Attempt) -> dict[str, Any]:
+    if not attempt.failures:
+        return {"error_code": "", "error_message": ""}
+    names = ", ".join(f.type for f in attempt.failures)
+    first = attempt.failures[0].error
+    details = [attempt.detail(f.type, f.error) for f in attempt.failures]
+    return {
+        "error_code": first.code,
+        "error_message": f"These types could not be made: {names}. {first}",
+        "error_details": (*attempt.task.error_details, *details),
+    }
 
 
 def roll_forward(store: TaskStore, storage: ObjectStorage, task: Task, clock: Clock) -> Task:

@@ -7,8 +7,7 @@ while all goes well.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transcode import ledger, logs, publish
-from transcode import task as steps
+from transcode import ledger, logs, publish, steps
 from transcode.clock import seconds
 from transcode.errors import Conflict, TranscodeError, WorkerLost
 from transcode.ports import Query

@@ -7,8 +7,8 @@ Record first, message second: a crash in between leaves a record that says it wa
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transcode import events, ledger, logs
-from transcode import task as steps
+from transcode import events, ledger, logs, steps
+from transcode import task as records
 from transcode.clock import Clock, timestamp
 from transcode.errors import (
     BucketNotAllowed,
@@ -52,7 +52,7 @@ def accept(desk: Desk, upload: Upload) -> Task | Skipped:
     now = desk.clock()
     version = upload.version or timestamp(now)
     task = _new(
-        desk, steps.upload_id(upload.bucket, upload.key, version), now, upload.bucket, upload.key,
+        desk, records.upload_id(upload.bucket, upload.key, version), now, upload.bucket, upload.key,
         desk.settings.default_transcode_types,
         InputVersion(version_id=upload.version_id, etag=upload.etag, size=upload.size or 0), upload.order,
     )  # fmt: skip
@@ -96,7 +96,7 @@ def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None) -
     now = desk.clock()
     version = InputVersion(version_id=found.version_id, etag=found.etag, size=found.size)
     # A request means the object as it is now: it is newer than every upload so far.
-    return _file(desk, _new(desk, steps.new_id(now), now, bucket, key, wanted, version, f"{timestamp(now)}#"))
+    return _file(desk, _new(desk, records.new_id(now), now, bucket, key, wanted, version, f"{timestamp(now)}#"))
 
 
 def _check_request(settings: Settings, bucket: str, key: str) -> None:
@@ -114,7 +114,7 @@ def _new(
     desk: Desk, task_id: str, now: float, bucket: str, key: str, types: Sequence[str], version: InputVersion, order: str
 ) -> Task:
     days = desk.settings.record_retention_days
-    return steps.made(
+    return records.made(
         task_id, now, input_bucket=bucket, input_key=key, output_bucket=desk.settings.output_bucket,
         transcode_types=tuple(types), input_version=version, output_order=order or f"{timestamp(now)}#",
         expires_at=int(now) + days * 86400 if days else 0,

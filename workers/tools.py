@@ -8,7 +8,7 @@ from transcode.aws.dynamodb import DynamoTasks
 from transcode.aws.s3 import S3Storage
 from transcode.errors import SettingsError, TranscodeError
 from transcode.ffmpeg.encoder import FfmpegEncoder
-from transcode.run import Tools
+from transcode.attempt import Tools
 from transcode.settings import Settings
 from transcode.submit import Desk
 from workers import stopping

@@ -7,8 +7,8 @@ import pytest
 
 from tests.fakes import FakeClock, FakeEncoder, FolderStorage, ListQueue, MemoryTasks
 from transcode import presets as preset_files
+from transcode.attempt import Tools
 from transcode.ffmpeg.probe import Source, Video
-from transcode.run import Tools
 from transcode.settings import Settings
 from transcode.submit import Desk
 

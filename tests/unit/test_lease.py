@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.conftest import Farm, Letter
-from transcode import ledger, submit
 from transcode import lease as leases
-from transcode import task as steps
+from transcode import ledger, steps, submit
 from transcode.errors import Cancelled, LeaseLost, ServiceUnavailable, ShuttingDown, Stopped, TranscodeError
 from transcode.lease import Lease
 from transcode.ports import Progress
@@ -122,5 +121,3 @@ def test_progress_is_written_no_more_often_than_every_two_seconds(farm: Farm, he
         for percent in range(50):
             lease.progress(Progress(float(percent)))
     assert farm.store.read_aside(held.task_id, "live")["percent"] == 0.0
-
-

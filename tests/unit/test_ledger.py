@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.fakes import START, FakeClock, MemoryTasks
-from transcode import ledger, task
+from transcode import ledger, steps, task
 from transcode.errors import Conflict, Unknown
 from transcode.task import Task
 
@@ -43,7 +43,7 @@ class SilentTasks(MemoryTasks):
 def test_a_write_whose_answer_was_lost_is_recognised_as_ours() -> None:
     store = SilentTasks(mute=1)
     store.create(made())
-    moved = ledger.move(store, made(), lambda t: task.sent(t, START))
+    moved = ledger.move(store, made(), lambda t: steps.sent(t, START))
     assert store.read("a") == moved
     assert moved.send_count == 1
 
@@ -51,21 +51,21 @@ def test_a_write_whose_answer_was_lost_is_recognised_as_ours() -> None:
 def test_a_write_that_was_not_applied_is_made_again() -> None:
     store = SilentTasks(deaf=2)
     store.create(made())
-    assert ledger.move(store, made(), lambda t: task.sent(t, START)).send_count == 1
+    assert ledger.move(store, made(), lambda t: steps.sent(t, START)).send_count == 1
 
 
 def test_a_store_that_stays_silent_is_an_unknown_outcome() -> None:
     store = SilentTasks(deaf=100)
     store.create(made())
     with pytest.raises(Unknown):
-        ledger.move(store, made(), lambda t: task.sent(t, START))
+        ledger.move(store, made(), lambda t: steps.sent(t, START))
 
 
 def test_the_step_decides_anew_when_somebody_was_faster() -> None:
     store = SilentTasks()
     store.create(made())
-    rival = lambda: MemoryTasks.save(store, made(), task.cancel_asked(made(), START))  # noqa: E731
+    rival = lambda: MemoryTasks.save(store, made(), steps.cancel_asked(made(), START))  # noqa: E731
     store.meanwhile.append(rival)
     with pytest.raises(Conflict, match="cancelled"):
-        ledger.move(store, made(), lambda t: task.claimed(t, "me", "w", START))
+        ledger.move(store, made(), lambda t: steps.claimed(t, "me", "w", START))
     assert store.read("a").status == "cancelled"

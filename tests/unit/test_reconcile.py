@@ -1,10 +1,11 @@
 """What a crash leaves behind, and how it is put right."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.unit.conftest import Farm, Letter
-from transcode import ledger, publish, submit
-from transcode import task as steps
+from transcode import ledger, publish, steps, submit
 from transcode.errors import ServiceUnavailable
 from transcode.reconcile import Reconciler
 from transcode.run import run
@@ -49,7 +50,7 @@ def test_a_lost_message_is_sent_again_less_and_less_often(farm: Farm, task: Task
         farm.clock.advance(60)
         if sweep(farm):
             sends.append(farm.clock())
-    gaps = [round((b - a) / 60) for a, b in zip(sends, sends[1:], strict=False)]
+    gaps = [round((b - a) / 60) for a, b in pairwise(sends)]
     assert gaps[:4] == [9, 17, 33, 61]
     assert len(sends) < 30
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.conftest import Farm, Letter
-from transcode import lease, ledger, publish, submit
-from transcode import task as steps
+from transcode import lease, ledger, publish, steps, submit
 from transcode.errors import (
     Busy,
     EncoderFailed,
@@ -18,7 +17,7 @@ from transcode.errors import (
     ServiceUnavailable,
     Unknown,
 )
-from transcode.ports import Progress, Rendition, RenderJob, TypeFailure
+from transcode.ports import Progress, RenderJob, Rendition, TypeFailure
 from transcode.run import run
 from transcode.states import Phase, Status
 from transcode.task import ASIDE, Task
@@ -78,9 +77,7 @@ def test_no_output_is_visible_before_the_commit(farm: Farm, task: Task, letter: 
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
-def test_a_message_of_a_task_that_is_over_is_done_with(
-    farm: Farm, task: Task, letter: Letter, status: str
-) -> None:
+def test_a_message_of_a_task_that_is_over_is_done_with(farm: Farm, task: Task, letter: Letter, status: str) -> None:
     if status == "cancelled":
         submit.cancel(farm.desk, task.task_id)
     else:

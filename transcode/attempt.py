@@ -1,0 +1,73 @@
+"""One attempt while it runs: what it works with, and what it has done so far. Gone when it ends."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transcode.clock import timestamp
+from transcode.errors import TranscodeError
+from transcode.lease import Lease
+from transcode.ports import Encoder, TypeFailure
+from transcode.submit import Desk
+from transcode.task import OUTPUT_KEPT, ErrorDetail, Task
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker works with."""
+
+    desk: Desk
+    encoder: Encoder
+    worker: str  # node name, as `celery inspect` shows it
+    scratch: Path  # this node's own folder
+    stopping: Callable[[], bool]  # whether the node hands its tasks back
+
+
+@dataclass
+class Attempt:
+    """Its only mutable state. `stage` is the word that error details use: download, transcode or upload."""
+
+    lease: Lease
+    tools: Tools
+    folder: Path = Path()
+    stage: str = "download"
+    # Seconds per phase.
+    phases: dict[str, float] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    # Type -> what is to be published of it; the types that could not be made.
+    plan: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[TypeFailure] = field(default_factory=list)
+    # From here a write that got no answer may have decided the task.
+    committing: bool = False
+
+    @property
+    def task(self) -> Task:
+        """The record as this attempt knows it."""
+        return self.lease.task
+
+    @property
+    def desk(self) -> Desk:
+        """The ports and settings."""
+        return self.tools.desk
+
+    @contextmanager
+    def phase(self, name: str, stage: str) -> Iterator[None]:
+        """Time a part of the work and remember where we are; when it ends well, we are transcoding again."""
+        self.stage, began = stage, time.monotonic()
+        self.lease.tell(phase=name, percent=0.0)
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - began, 3)
+        self.stage = "transcode"
+
+    def detail(self, name: str, error: TranscodeError) -> ErrorDetail:
+        """What went wrong with one type, in the shape that existing clients read."""
+        return ErrorDetail(
+            transcode_type=name, stage=self.stage, error=str(error), code=error.code,
+            command=error.command[:OUTPUT_KEPT], output=error.output[-OUTPUT_KEPT:],
+            timestamp=timestamp(self.desk.clock()),
+        )  # fmt: skip

@@ -210,7 +210,12 @@ def _upload(stage: Stage, video: Path) -> None:
 
 def _watch(stage: Stage, key: str) -> dict[str, Any]:
     """Look at the API until the task is over."""
-    columns = TextColumn("{task.description:32}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description:32}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+    )
     deadline = time.monotonic() + _PATIENCE
     with Progress(*columns, console=stage.console) as bars:
         bar = bars.add_task("waiting for the event", total=100)
@@ -238,7 +243,10 @@ def _progress(task: dict[str, Any]) -> dict[str, Any]:
     if task["status"] == "completed":
         return {"description": "completed", "completed": 100}
     speed = f" {live['speed']:.2f}x" if live.get("speed") else ""
-    return {"description": f"{task['status']}: {live.get('phase', 'queued')}{speed}", "completed": live.get("percent", 0)}
+    return {
+        "description": f"{task['status']}: {live.get('phase', 'queued')}{speed}",
+        "completed": live.get("percent", 0),
+    }
 
 
 def _show(stage: Stage, task: dict[str, Any], started: float) -> None:

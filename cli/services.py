@@ -106,5 +106,7 @@ def status() -> int:
         found = running(name)
         print(f"{name:8} {f'runs (pid {found.pid})' if found else 'does not run'}")
     counts = Queues(settings.load()).counts()
-    print(f"queue    {counts.waiting} waiting, {counts.in_flight} in flight, {counts.delayed} delayed, {counts.dead} dead")
+    print(
+        f"queue    {counts.waiting} waiting, {counts.in_flight} in flight, {counts.delayed} delayed, {counts.dead} dead"
+    )
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clips import make
 from tests.farm import Farm
 
 
@@ -20,6 +21,4 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of moving picture with sound."""
-    from tests.clips import make
-
     return make(tmp_path_factory.mktemp("clip") / "clip.mp4")

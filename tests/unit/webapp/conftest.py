@@ -1,7 +1,7 @@
 """The application over fakes, and callers of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Bench:
     store: MemoryTasks
     storage: FolderStorage
     queue: ListQueue
-    counts: Counts = Counts(waiting=3, in_flight=2, delayed=1, dead=4)
+    counts: Counts = field(default_factory=lambda: Counts(waiting=3, in_flight=2, delayed=1, dead=4))
 
     def deps(self, **other: Any) -> Deps:
         found = Deps(

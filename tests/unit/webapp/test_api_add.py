@@ -1,5 +1,6 @@
 """POST /api/queue/add: what is taken, and what is refused with which words."""
 
+import io
 from typing import Any
 
 import pytest
@@ -51,7 +52,9 @@ def test_the_answer_shows_the_task_and_not_its_fences(client: FlaskClient) -> No
     assert task["status"] == "pending"
     assert task["completed_at"] is None
     assert task["progress"] == {"mp4_standard": "pending", "thumbnail": "pending"}
-    assert not {"owner", "ver", "epoch", "lease_until", "generation", "winner", "send_count", "output_order"} & set(task)
+    assert not {"owner", "ver", "epoch", "lease_until", "generation", "winner", "send_count", "output_order"} & set(
+        task
+    )
 
 
 def test_without_types_the_task_gets_the_default_ones(client: FlaskClient, bench: Bench) -> None:
@@ -100,6 +103,20 @@ def test_a_body_that_two_readers_may_read_differently_is_refused(
 ) -> None:
     assert code(send(client, body)) == expected
     assert bench.store.items == {}
+
+
+def chunked(client: FlaskClient, body: bytes) -> TestResponse:
+    """As a server hands over a body of unknown length."""
+    return client.post(
+        "/api/queue/add", input_stream=io.BytesIO(body), content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"}, environ_overrides={"wsgi.input_terminated": True},
+    )  # fmt: skip
+
+
+def test_a_body_in_chunks_is_read_to_its_end_or_refused(client: FlaskClient) -> None:
+    body = b'{"input_bucket": "videos", "input_key": "holiday/beach.mp4"}'
+    assert chunked(client, body).status_code == 200
+    assert code(chunked(client, body + b" " * 70_000)) == (413, "body_too_large")
 
 
 def test_brackets_in_strings_are_no_nesting(client: FlaskClient, bench: Bench) -> None:

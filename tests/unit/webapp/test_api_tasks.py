@@ -8,10 +8,11 @@ from flask.testing import FlaskClient
 
 from tests.fakes import MemoryTasks
 from tests.unit.webapp.conftest import Bench
-from transcode import task as steps
+from transcode import steps
 from transcode.errors import InputCorrupt
 from transcode.states import Status
-from transcode.task import ASIDE, Output, Task
+from transcode.task import ASIDE, Output, Task, new_id
+from transcode.task import made as made_task
 
 UNKNOWN = "01946a2e-0000-7000-8000-000000000000"
 
@@ -19,8 +20,8 @@ UNKNOWN = "01946a2e-0000-7000-8000-000000000000"
 def made(bench: Bench, key: str = "holiday/beach.mp4", types: tuple[str, ...] = ("mp4_smooth", "thumbnail")) -> Task:
     bench.clock.advance(1)
     now = bench.clock()
-    task = steps.made(
-        steps.new_id(now), now, input_bucket="videos", input_key=key, output_bucket="renditions", transcode_types=types
+    task = made_task(
+        new_id(now), now, input_bucket="videos", input_key=key, output_bucket="renditions", transcode_types=types
     )
     assert bench.store.create(task)
     return task
@@ -43,7 +44,9 @@ def commit(task: Task) -> Task:
 
 
 def publish(task: Task) -> Task:
-    outputs = {t: Output(key=f"{task.input_key}/{t}.bin", bytes=7, codec="hevc", width=640) for t in task.transcode_types}
+    outputs = {
+        t: Output(key=f"{task.input_key}/{t}.bin", bytes=7, codec="hevc", width=640) for t in task.transcode_types
+    }
     return steps.published(task, 1736935320.0, outputs)
 
 

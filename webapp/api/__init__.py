@@ -1,0 +1,8 @@
+"""The REST API: the first segment of a path after `/api` is the module.
+
+`schemas` holds the shapes that go in and out. How errors are answered is in `webapp.errors`.
+"""
+
+from webapp.api import health, queue, tasks, transcode_types
+
+BLUEPRINTS = (health.blueprint, queue.blueprint, tasks.blueprint, transcode_types.blueprint)

@@ -1,0 +1,261 @@
+"""The shapes of requests and answers. Names are the contract with existing clients.
+
+What comes in is strict: an unknown field is an error. What goes out is chosen here: the fields that fence
+a task's writers (`owner`, `ver`, `epoch`, the lease) are nobody's business and are not shown.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from transcode.clock import timestamp
+from transcode.events import unusable
+from transcode.states import Phase, Status, TypeState
+
+# What one page of a list may hold; a record is a few KB.
+LARGEST_PAGE = 100
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+def _usable_key(key: str) -> str:
+    # Any bucket will do: whether it is allowed is decided where the task is made.
+    reason = unusable("bucket", key)
+    if reason:
+        raise PydanticCustomError("key_invalid", "An S3 key is wanted, not {reason}.", {"reason": reason})
+    return key
+
+
+def _real_day(day: str) -> str:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise PydanticCustomError("date_invalid", "There is no such day.") from None
+    return day
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AddIn(_In):
+    """What to transcode, and into what."""
+
+    input_bucket: str = Field(min_length=1, max_length=63, description="One of the input buckets.", examples=["videos"])
+    input_key: Annotated[str, Field(min_length=1), AfterValidator(_usable_key)] = Field(
+        description="Key of the video in the bucket, as it is: not URL-encoded. Its suffix does not matter here.",
+        examples=["holiday/beach.mp4"],
+    )
+    transcode_types: tuple[str, ...] = Field(
+        default_factory=tuple, min_length=1, max_length=100, examples=[["mp4_standard", "thumbnail"]],
+        description="Names of /api/transcode-types, each made once; left out: DEFAULT_TRANSCODE_TYPES.",
+    )  # fmt: skip
+
+
+class TaskPath(_In):
+    """A task's id in a path."""
+
+    task_id: str = Field(pattern=UUID_PATTERN, description="The task's id, a UUID in small letters.")
+
+
+class TaskQuery(_In):
+    """Which tasks a list wants; filters combine."""
+
+    date: Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_real_day)] | None = Field(
+        None, description="UTC day on which the task was made, 2025-01-15.", examples=["2025-01-15"]
+    )
+    status: Status | None = Field(None, description="Where the task stands.")
+    limit: int = Field(20, ge=1, le=LARGEST_PAGE, description="How many tasks at most.")
+    cursor: str = Field("", max_length=2048, description="`next_cursor` of the page before, for the same filters.")
+
+
+class HealthQuery(_In):
+    """How a health check asks."""
+
+    ready: bool = Field(False, description="Answer 503 when a dependency does not answer.")
+
+
+def _stamp(unix: object) -> object:
+    return timestamp(unix) if isinstance(unix, int | float) and unix else unix or None
+
+
+# The record writes an absent text as an empty one; people read null.
+Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
+# Unix seconds in the record, RFC 3339 outside.
+Stamp = Annotated[str | None, BeforeValidator(_stamp)]
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class ErrorOut(_Out):
+    """One thing that went wrong with one type. `output` holds ffmpeg's last words."""
+
+    transcode_type: str
+    stage: str
+    error: str
+    code: Text
+    command: str
+    output: str
+    timestamp: str
+
+
+class OutputOut(_Out):
+    """One published rendition. Bytes, pixels, seconds, bits per second."""
+
+    key: str
+    bytes: int
+    codec: Text
+    width: int
+    height: int
+    duration: float
+    bitrate: int
+    audio_codec: Text
+    warning: Text
+
+
+class OutputLink(OutputOut):
+    """A rendition, and an address that reads it for 15 minutes."""
+
+    url: str
+
+
+class InputOut(_Out):
+    """Which bytes are transcoded."""
+
+    version_id: Text
+    etag: Text
+    size: int
+
+
+class TaskOut(_Out):
+    """A task as its record has it. Times are RFC 3339 in UTC, null when they have not come."""
+
+    task_id: str
+    status: Status
+    phase: Phase | None
+    input_bucket: str
+    input_key: str
+    input_version: InputOut
+    output_bucket: str
+    transcode_types: tuple[str, ...]
+    date_partition: str
+    created_at: str
+    updated_at: Text
+    started_at: Text
+    completed_at: Text
+    not_before: Stamp = Field(description="When a pending task may run.")
+    expires_at: Stamp = Field(description="When the record will be deleted; null: never.")
+    error_message: Text
+    error_code: Text
+    error_details: tuple[ErrorOut, ...]
+    attempts: int
+    retry_count: int
+    max_retries: int = Field(description="Attempts in all, the first included.")
+    cancel_requested: bool
+    progress: dict[str, TypeState] = Field(description="Per type.")
+    output_files: dict[str, str] = Field(description="Key in the output bucket, per type.")
+    outputs: Mapping[str, OutputOut] = Field(description="What was published, per type.")
+    source: dict[str, Any] = Field(description="What the input turned out to be.")
+    phases: dict[str, float] = Field(description="Seconds per phase of the work.")
+    worker: Text = Field(description="Node that ran the last attempt.")
+
+
+class LiveOut(_Out):
+    """How far a running attempt is: per cent, frames per second, times realtime, seconds to go."""
+
+    phase: str | None = None
+    percent: float | None = None
+    fps: float | None = None
+    speed: float | None = None
+    eta: float | None = None
+    done: tuple[str, ...] = Field((), description="Types that are made already, not yet published.")
+
+
+class AttemptOut(_Out):
+    """One attempt that has ended."""
+
+    attempt: int | None = None
+    worker: Text = None
+    started_at: Text = None
+    ended_at: Text = None
+    stage: Text = None
+    code: Text = None
+    error: Text = None
+    phases: dict[str, float] = Field(default_factory=dict)
+
+
+class TaskDetail(TaskOut):
+    """Everything known of a task."""
+
+    outputs: Mapping[str, OutputLink] = Field(description="What was published, per type, with addresses to read it.")
+    live: LiveOut | None = Field(description="While it is processing.")
+    history: tuple[AttemptOut, ...] = Field(description="Attempts that have ended, oldest first.")
+
+
+class TaskList(_Out):
+    """A page of tasks, newest first."""
+
+    tasks: tuple[TaskOut, ...]
+    count: int = Field(description="Tasks on this page.")
+    limit: int
+    next_cursor: str | None = Field(description="Ask for the next page with it; null on the last one.")
+
+
+class TaskChanged(_Out):
+    """The task as it is after what was asked."""
+
+    success: bool = True
+    message: str
+    task_id: str
+    task: TaskOut
+
+
+class QueueStatus(_Out):
+    """How many messages stand where; SQS counts approximately. The first three names are for existing clients."""
+
+    available_messages: int = Field(description="The same as `waiting`.")
+    in_flight_messages: int = Field(description="The same as `in_flight`.")
+    queue_url: str
+    waiting: int
+    in_flight: int
+    delayed: int
+    dead_letter: int
+
+
+class HealthOut(_Out):
+    """Alive, and whether what it depends on answers."""
+
+    status: str = Field(description="`ok`: the API is alive.", examples=["ok"])
+    timestamp: str
+    ready: bool = Field(description="Whether every dependency answers.")
+    dependencies: dict[str, str] = Field(
+        description="Per dependency `ok`, or what is wrong. At most 5 seconds old.",
+        examples=[{"queue": "ok", "table": "ok", "buckets": "ok"}],
+    )
+
+
+class TypeOut(_Out):
+    """One transcode type."""
+
+    name: str
+    description: str
+    description_zh: str
+    media: str = Field(description="`video` or `image`.")
+    codec: str
+    ext: str
+    content_type: str
+    box: tuple[int, int] | None = Field(description="Largest width and height; null: the source's.")
+    max_bitrate: int | None = Field(description="Bits per second; null: not limited.")
+    has_audio: bool
+    is_default: bool = Field(description="Whether an upload gets it without being asked.")
+
+
+class TypeList(_Out):
+    """The transcode types that may be asked for."""
+
+    transcode_types: tuple[TypeOut, ...]
+    count: int

@@ -1,0 +1,51 @@
+"""The application as a server starts it: `gunicorn -c python:webapp.gunicorn_conf "webapp.wsgi:app()"`."""
+
+import time
+
+from transcode import logs, presets
+from transcode import settings as env
+from transcode.aws.dynamodb import DynamoTasks
+from transcode.aws.s3 import S3Storage
+from transcode.aws.sqs import Queues
+from transcode.settings import Settings
+from webapp import App, create_app
+from webapp.deps import Deps
+from webapp.readiness import Probe, Readiness
+from workers.publisher import Publisher
+
+
+def app() -> App:
+    """The application over AWS, from the environment and `config.env`.
+
+    Raises:
+        SettingsError: a setting is bad, or the API would be open to a network.
+        BadPreset: the preset file cannot be used.
+    """
+    settings = env.load()
+    env.check_bind(settings)
+    logs.configure(settings.log_level, settings.log_format, "api")
+    return create_app(over_aws(settings))
+
+
+def over_aws(settings: Settings) -> Deps:
+    """The dependencies, filled with AWS."""
+    store, storage, queues = DynamoTasks(settings), S3Storage(settings), Queues(settings)
+    return Deps(
+        settings=settings,
+        presets=presets.load(settings.presets_file),
+        store=store,
+        storage=storage,
+        queue=Publisher(settings),
+        counts=queues.counts,
+        readiness=Readiness(_probes(settings, store, storage, queues)),
+        clock=time.time,
+    )
+
+
+def _probes(settings: Settings, store: DynamoTasks, storage: S3Storage, queues: Queues) -> dict[str, Probe]:
+    def look_at_buckets() -> None:
+        for bucket in dict.fromkeys((*settings.input_bucket, settings.output_bucket)):
+            storage.check_bucket(bucket)
+
+    # Reading an item that never exists is the cheapest question a table answers.
+    return {"queue": queues.counts, "table": lambda: store.read_aside("health", "probe"), "buckets": look_at_buckets}

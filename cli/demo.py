@@ -59,7 +59,8 @@ class Stage:
 
 def run(video: Path | None, *, keep: bool = False) -> int:
     """Run the demo; the exit code says whether all renditions came out."""
-    console = Console()
+    # A file or pipe has no width of its own; eighty columns would break every address.
+    console = Console() if sys.stdout.isatty() else Console(width=180)
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         with ExitStack() as stack:
@@ -252,13 +253,22 @@ def _progress(task: dict[str, Any]) -> dict[str, Any]:
 def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
     if task["status"] != "completed":
         stage.console.print(f"[red]{task['status']}: {task['error_message']}[/]")
-    table = Table("type", "bytes", "size", "codec", "seconds", "where", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for title, justify in (
+        ("type", "left"),
+        ("bytes", "right"),
+        ("size", "right"),
+        ("codec", "left"),
+        ("seconds", "right"),
+    ):
+        table.add_column(title, justify=justify, no_wrap=True)
+    table.add_column("in S3, and the copy here", overflow="fold")
     for name, output in task["outputs"].items():
         copy = _download(name, output)
-        codec = f"{output['codec']}{' + ' + output['audio_codec'] if output['audio_codec'] else ''}"
-        where = f"s3://{task['output_bucket']}/{output['key']}\n{copy}"
-        size = f"{output['width']}x{output['height']}"
-        table.add_row(name, f"{output['bytes']:,}", size, codec, f"{output['duration']:.2f}", where)
+        codec = " + ".join(filter(None, (output["codec"], output["audio_codec"])))
+        where = f"s3://{task['output_bucket']}/{output['key']}  {copy}"
+        length = f"{output['duration']:.2f}" if output["duration"] else "-"
+        table.add_row(name, f"{output['bytes']:,}", f"{output['width']}x{output['height']}", codec, length, where)
     stage.console.print(table)
     phases = {"start": started, **task["phases"], "total": seconds(task["completed_at"]) - seconds(task["created_at"])}
     stage.console.print("Seconds: " + ", ".join(f"{name} {took:.1f}" for name, took in phases.items()))

@@ -50,7 +50,7 @@ def test_every_place_that_a_readme_names_exists(readme: Path) -> None:
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.name)
 def test_every_make_target_that_a_readme_names_exists(readme: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"`?make ([a-z-]+)", readme.read_text()))
+    named = set(re.findall(r"(?:\$ |`)make ([a-z-]+)", readme.read_text()))
     assert {"demo", "test", "build", "start-all", "stop-all", "status", "logs"} <= named
     assert named <= targets
 

@@ -254,14 +254,8 @@ def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
     if task["status"] != "completed":
         stage.console.print(f"[red]{task['status']}: {task['error_message']}[/]")
     table = Table(box=None, header_style="bold")
-    for title, justify in (
-        ("type", "left"),
-        ("bytes", "right"),
-        ("size", "right"),
-        ("codec", "left"),
-        ("seconds", "right"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=True)
+    for title in ("type", "bytes", "size", "codec", "seconds"):
+        table.add_column(title, justify="left" if title in ("type", "codec") else "right", no_wrap=True)
     table.add_column("in S3, and the copy here", overflow="fold")
     for name, output in task["outputs"].items():
         copy = _download(name, output)

@@ -4,8 +4,6 @@ Servers in production are kept by systemd; this is for a first machine. A pid fi
 and start time, so that a stale one, or a pid that the system has given to another program, fools nobody.
 """
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -83,10 +81,10 @@ def _report(name: str) -> int:
 def stop(names: list[str]) -> int:
     """Stop services; running tasks are handed back first."""
     found = {name: running(name) for name in _known(names)}
-    for process in filter(None, found.values()):
-        os.kill(process.pid, signal.SIGTERM)
-    for name, process in found.items():
-        print(f"{name}: {_wait(process) if process else 'does not run'}")
+    for running_one in filter(None, found.values()):
+        running_one.terminate()
+    for name, ended in found.items():
+        print(f"{name}: {_wait(ended) if ended else 'does not run'}")
         _pid_file(name).unlink(missing_ok=True)
     return 0
 

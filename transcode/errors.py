@@ -99,6 +99,12 @@ class InputAccessDenied(Permanent):
     code = "input_access_denied"
 
 
+class InputArchived(Permanent):
+    """The object lies in an archive and must be restored first."""
+
+    code = "input_archived"
+
+
 class InputNotMedia(Permanent):
     """The bytes are no media file of an accepted format."""
 

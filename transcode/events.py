@@ -7,7 +7,7 @@ repeat, reorder and bundle them, so an upload carries what makes it the same upl
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_plus
@@ -53,7 +53,7 @@ class Skipped:
 
 def is_video(key: str) -> bool:
     """Whether the key's extension is one that we transcode, in any letter case."""
-    return PurePosixPath(key).suffix.lower() in VIDEO_SUFFIXES
+    return not key.endswith("/") and PurePosixPath(key).suffix.lower() in VIDEO_SUFFIXES
 
 
 def read(text: str) -> list[Upload | Skipped]:
@@ -127,14 +127,14 @@ def _upload(
         key=key,
         size=None if size is None else int(size),
         etag=str(etag or "").strip('"'),
-        version_id=str(version or "").removeprefix("null"),
+        version_id="" if version == "null" else str(version or ""),
         sequencer=str(found.get("sequencer") or "").upper(),
         time=_fixed_width(time),
     )
 
 
 def _fixed_width(time: str) -> str:
-    return datetime.fromisoformat(time).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else ""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else ""
 
 
 def unusable(bucket: object, key: object) -> str:

@@ -55,8 +55,8 @@ def _faults(template: KeyTemplate, fields: set[str], buckets: tuple[str, ...], o
         yield f"{{{name}}} is unknown; the fields are: {', '.join(FIELDS)}."
     if "type" not in fields:
         yield "{type} is missing: the renditions of a task would overwrite each other."
-    if not {"input_key", "task_id", "stem"} & fields:
-        yield "one of {input_key}, {stem}, {task_id} is missing: tasks would overwrite each other."
+    if not {"input_key", "task_id"} & fields and not {"dir", "stem"} <= fields:
+        yield "{input_key}, or {task_id}, or {dir} with {stem} is missing: tasks would overwrite each other."
     if len(buckets) > 1 and not {"input_bucket", "task_id"} & fields:
         yield "{input_bucket} is missing: with several input buckets, equal keys would overwrite each other."
     if output_bucket in buckets and not template.prefix.strip("/"):

@@ -97,4 +97,4 @@ class Reconciler:
         if not task.sent_at:
             return now - seconds(task.updated_at or task.created_at) > _GRACE
         wait = min(_RESEND_MOST, _RESEND * 2 ** max(0, task.send_count - 1))
-        return now - max(seconds(task.sent_at), task.not_before) > wait
+        return bool(now - max(seconds(task.sent_at), task.not_before) > wait)

@@ -21,7 +21,7 @@ CONFIG_FILE = "config.env"
 # Go's durations, as existing config files write them: 20s, 1m30s, 500ms.
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_API_KEY = re.compile(r"[\w.-]+:sha256:[0-9a-f]{64}|[\x21-\x2b\x2d-\x7e]{16,}")
+_API_KEY = re.compile(r"[\w.-]+:sha256:[0-9a-f]{64}|(?!.*:sha256:)[\x21-\x2b\x2d-\x7e]{16,}")
 
 
 def _duration(value: object) -> object:
@@ -115,7 +115,8 @@ class Settings(BaseSettings):
     def _queue(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or len(parts.path.split("/")) < 3):
-            raise ValueError(f"{value!r} is no queue address: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME is wanted")
+            # Not repeated in the sentence: an address may hold a password.
+            raise ValueError("it is no queue address: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME is wanted")
         if value.endswith(".fifo"):
             raise ValueError("a FIFO queue runs one task at a time; a standard queue is wanted")
         return value
@@ -206,17 +207,25 @@ def _sentences(exc: ValidationError) -> list[str]:
     for error in exc.errors(include_url=False, include_context=False):
         where = str(error["loc"][0]) if error["loc"] else ""
         reason = error["msg"].removeprefix("Value error, ")
-        lines.append(_sentence(where.lower(), error["type"], reason) if where else f"{reason}.".replace("..", "."))
+        if not where:
+            lines.append(f"{reason.rstrip('.')}.")
+        elif error["type"] == "missing":
+            lines.append(f"{where.upper()} is missing: {_wanted(where)}.")
+        else:
+            given = _given(where, error["input"])
+            lines.append(f"{where.upper()} is wrong{given}: {reason}. Wanted: {_wanted(where)}.")
     return lines
 
 
-def _sentence(field: str, kind: str, reason: str) -> str:
-    name = field.upper()
-    wanted = next((f.description for n, f in Settings.model_fields.items() if n == field), "") or ""
-    if kind == "missing":
-        return f"{name} is missing: {wanted}."
-    secret = any(word in name for word in ("SECRET", "TOKEN", "KEYS", "PASSWORD"))
-    given = (
-        "" if secret or field not in Settings.model_fields else f" (given: {os.environ.get(name, 'see config.env')!r})"
-    )
-    return f"{name} is wrong{given}: {reason}. Wanted: {wanted}."
+def _wanted(field: str) -> str:
+    # A field with several names is told by its first one.
+    return next((f.description or "" for name, f in Settings.model_fields.items() if name == field.lower()), "")
+
+
+def _given(field: str, value: object) -> str:
+    """What was given, if it may be shown: secrets never, and no password inside an address."""
+    if any(word in field.upper() for word in ("SECRET", "TOKEN", "KEYS", "PASSWORD")):
+        return ""
+    # As it was written, where it came from the environment; pydantic may have turned it into something else.
+    text = os.environ.get(field.upper(), str(value))
+    return f" (given: {re.sub('//[^/@]*@', '//***@', text)!r})"

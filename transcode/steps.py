@@ -129,12 +129,14 @@ def handed_back(task: Task, owner: str, now: float, delay: float, *, counted: bo
     _check_holder(task, owner)
     if task.cancel_requested:
         return ended_cancelled(task, now)
+    if counted and task.attempts >= task.max_retries:
+        return _failed(task, now, error)
     return _pending_again(task, now, delay, task.attempts if counted else task.attempts - 1, error)
 
 
 def _pending_again(task: Task, now: float, delay: float, attempts: int, error: TranscodeError) -> Task:
     return _moved(
-        task, Status.PENDING, now, attempts=attempts, not_before=now + delay, sent_at="",
+        task, Status.PENDING, now, attempts=attempts, not_before=now + delay, sent_at="", send_count=0,
         progress=_set_progress(task, TypeState.PENDING), error_code=error.code, error_message=str(error),
     )  # fmt: skip
 
@@ -209,6 +211,7 @@ def retried(task: Task, now: float) -> Task:
         raise Conflict(f"The task is {task.status}; only a failed or cancelled task can be retried.")
     return _moved(
         task, Status.PENDING, now, generation=task.generation + 1, attempts=0, retry_count=0, cancel_requested=False,
-        not_before=now, sent_at="", completed_at="", error_code="", error_message="", error_details=(), winner="",
+        not_before=now, sent_at="", send_count=0, completed_at="", winner="",
+        error_code="", error_message="", error_details=(),
         progress=_set_progress(task, TypeState.PENDING),
     )  # fmt: skip

@@ -28,6 +28,7 @@ STATUS: dict[type[TranscodeError], int] = {
     ours.Permanent: 422,
     ours.InputNotFound: 404,
     ours.InputAccessDenied: 502,
+    ours.InputArchived: 409,
     ours.Superseded: 409,
     ours.Transient: 503,
     ours.Stopped: 409,

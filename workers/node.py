@@ -17,7 +17,7 @@ def run(name: str = "cpu") -> None:
     app.worker_main(
         [
             "worker", "--hostname", f"{name}@{socket.gethostname()}", "--pool", "prefork",
-            "--concurrency", str(found.max_concurrent_tasks), "--queues", found.queue_name, "--loglevel", found.log_level,
-            "--without-gossip", "--without-mingle", "--without-heartbeat",
+            "--concurrency", str(found.max_concurrent_tasks), "--queues", found.queue_name,
+            "--loglevel", found.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat",
         ]
     )  # fmt: skip

@@ -33,6 +33,8 @@ class Publisher:
         """
         try:
             # SQS counts whole seconds; a message that is early comes back once more, one that is late costs nothing.
-            celery_app().send_task(names.RUN, args=[task_id], queue=self._queue, delay_seconds=min(900, round(delay + 0.5)))
+            celery_app().send_task(
+                names.RUN, args=[task_id], queue=self._queue, delay_seconds=min(900, round(delay + 0.5))
+            )
         except (OperationalError, *transport.BOTO_ERRORS) as exc:
             raise ServiceUnavailable(f"The task queue {self._queue} took no message: {type(exc).__name__}.") from exc

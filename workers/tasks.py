@@ -24,7 +24,7 @@ _LATER = 30.0
 
 
 @app.task(bind=True, name=names.RUN, max_retries=None)
-def run_task(self: CeleryTask, task_id: str) -> None:
+def run_task(self: "CeleryTask[..., None]", task_id: str) -> None:
     """Make one attempt at a task. A rejected message stays in SQS and comes back when its time is up."""
     received = _received(self)
     try:
@@ -38,7 +38,7 @@ def run_task(self: CeleryTask, task_id: str) -> None:
 
 
 @app.task(bind=True, name=names.INGEST, max_retries=None)
-def ingest(self: CeleryTask, event: dict[str, Any]) -> None:
+def ingest(self: "CeleryTask[..., None]", event: dict[str, Any]) -> None:
     """Submit the uploads of an S3 notification that came in the task queue itself."""
     try:
         for upload in events.read_body(event):
@@ -56,7 +56,7 @@ class _Received:
     receive_count: int
 
 
-def _received(task: CeleryTask) -> _Received:
+def _received(task: "CeleryTask[..., None]") -> _Received:
     """The SQS side of the message that brought a Celery task, as kombu passes it on."""
     delivery = (task.request.properties or {}).get("delivery_info") or {}
     sqs = delivery.get("sqs_message") or {}

@@ -4,11 +4,11 @@ import time
 from functools import cache
 
 from transcode import presets, settings
+from transcode.attempt import Tools
 from transcode.aws.dynamodb import DynamoTasks
 from transcode.aws.s3 import S3Storage
 from transcode.errors import SettingsError, TranscodeError
 from transcode.ffmpeg.encoder import FfmpegEncoder
-from transcode.attempt import Tools
 from transcode.settings import Settings
 from transcode.submit import Desk
 from workers import stopping

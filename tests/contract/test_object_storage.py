@@ -1,0 +1,330 @@
+"""`ports.ObjectStorage`: one suite for the fake and for S3, then what only S3 can show."""
+
+import os
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.contract.conftest import INPUT, OUTPUT, Line
+from tests.fakes import FolderStorage
+from transcode.aws import clients, transfer
+from transcode.aws.s3 import S3Storage
+from transcode.clock import seconds
+from transcode.errors import InputAccessDenied, InputChanged, InputNotFound, Permanent, ServiceUnavailable
+from transcode.ports import ObjectStorage
+from transcode.settings import Settings
+from transcode.task import InputVersion
+
+KEY = "视频/a b+c.mp4"
+ANY = InputVersion()
+MB = 1024 * 1024
+Put = Callable[[str, bytes], None]
+
+
+def nothing(_: int) -> None:
+    """Progress that nobody watches."""
+
+
+class Stop(Exception):
+    """What a caller may raise to stop a transfer."""
+
+
+def stop(_: int) -> None:
+    raise Stop("enough")
+
+
+@pytest.fixture(params=["fake", "s3"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def buckets(account: Settings) -> Settings:
+    """An AWS with an input and an output bucket."""
+    for bucket in (INPUT, OUTPUT):
+        where = {"LocationConstraint": account.aws_region}
+        clients.s3(account).create_bucket(Bucket=bucket, CreateBucketConfiguration=where)  # type: ignore[arg-type]
+    return account
+
+
+@pytest.fixture
+def storage(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStorage:
+    if kind == "fake":
+        return FolderStorage(tmp_path / "storage")
+    return S3Storage(request.getfixturevalue("buckets"))
+
+
+@pytest.fixture
+def put(kind: str, storage: ObjectStorage, request: pytest.FixtureRequest) -> Put:
+    """Upload an object to the input bucket, as a client does."""
+    if isinstance(storage, FolderStorage):
+        fake = storage
+        return lambda key, data: (fake.put(INPUT, key, data), None)[1]
+    client = clients.s3(request.getfixturevalue("buckets"))
+    return lambda key, data: (client.put_object(Bucket=INPUT, Key=key, Body=data), None)[1]
+
+
+@pytest.fixture
+def s3(buckets: Settings) -> S3Storage:
+    return S3Storage(buckets)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A rendition: several parts for the fake, one for S3."""
+    path = tmp_path / "rendition.mp4"
+    path.write_bytes(os.urandom(150_000))
+    return path
+
+
+class TestReading:
+    def test_head_tells_size_tag_and_time(self, storage: ObjectStorage, put: Put) -> None:
+        put(KEY, b"hello")
+        facts = storage.head(INPUT, KEY)
+        assert facts.size == 5
+        assert facts.etag.strip('"') == "5d41402abc4b2a76b9719d911017c592"
+        assert facts.version_id == ""
+        assert seconds(facts.modified) > 0
+
+    def test_what_is_not_there_is_not_found(self, storage: ObjectStorage, tmp_path: Path) -> None:
+        with pytest.raises(InputNotFound):
+            storage.head(INPUT, KEY)
+        with pytest.raises(InputNotFound):
+            storage.fetch(INPUT, KEY, ANY, tmp_path / "input", nothing)
+        assert not (tmp_path / "input").exists()
+
+    def test_fetch_writes_the_bytes_and_tells_of_each(self, storage: ObjectStorage, put: Put, tmp_path: Path) -> None:
+        data, told = os.urandom(200_000), list[int]()
+        put(KEY, data)
+        facts = storage.head(INPUT, KEY)
+        version = InputVersion(etag=facts.etag, size=facts.size)
+        storage.fetch(INPUT, KEY, version, tmp_path / "input", told.append)
+        assert (tmp_path / "input").read_bytes() == data
+        assert sum(told) == len(data)
+
+    def test_a_replaced_object_is_not_fetched(self, storage: ObjectStorage, put: Put, tmp_path: Path) -> None:
+        put(KEY, b"first")
+        facts = storage.head(INPUT, KEY)
+        put(KEY, b"other")
+        with pytest.raises(InputChanged):
+            storage.fetch(INPUT, KEY, InputVersion(etag=facts.etag, size=5), tmp_path / "input", nothing)
+        assert not (tmp_path / "input").exists()
+
+    def test_a_fetch_stops_when_it_is_told_to(self, storage: ObjectStorage, put: Put, tmp_path: Path) -> None:
+        put(KEY, os.urandom(200_000))
+        with pytest.raises(Stop, match="enough"):
+            storage.fetch(INPUT, KEY, ANY, tmp_path / "input", stop)
+        assert [p.name for p in tmp_path.iterdir() if p.is_file()] == []
+
+    def test_an_address_opens_the_object(self, storage: ObjectStorage, put: Put) -> None:
+        put(KEY, b"hello")
+        with urllib.request.urlopen(storage.address(INPUT, KEY, 60), timeout=10) as answer:
+            assert answer.read() == b"hello"
+
+
+class TestPublishing:
+    def test_parts_are_invisible_until_they_are_completed(self, storage: ObjectStorage, file: Path) -> None:
+        told = list[int]()
+        upload_id, tags = storage.send_parts(OUTPUT, KEY, file, "video/mp4", told.append)
+        assert sum(told) == file.stat().st_size
+        with pytest.raises(InputNotFound):
+            storage.head(OUTPUT, KEY)
+        storage.complete(OUTPUT, KEY, upload_id, tags)
+        assert storage.head(OUTPUT, KEY).size == file.stat().st_size
+
+    def test_the_object_has_the_bytes_of_the_file(self, storage: ObjectStorage, file: Path, tmp_path: Path) -> None:
+        storage.complete(OUTPUT, KEY, *storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing))
+        storage.fetch(OUTPUT, KEY, ANY, tmp_path / "back", nothing)
+        assert (tmp_path / "back").read_bytes() == file.read_bytes()
+
+    def test_completing_again_is_harmless(self, storage: ObjectStorage, file: Path) -> None:
+        sent = storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+        storage.complete(OUTPUT, KEY, *sent)
+        storage.complete(OUTPUT, KEY, *sent)
+        assert storage.head(OUTPUT, KEY).size == file.stat().st_size
+
+    def test_a_new_upload_replaces_the_object(self, storage: ObjectStorage, file: Path) -> None:
+        storage.complete(OUTPUT, KEY, *storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing))
+        file.write_bytes(b"newer")
+        storage.complete(OUTPUT, KEY, *storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing))
+        assert storage.head(OUTPUT, KEY).size == 5
+
+    def test_aborting_leaves_nothing_and_again_is_harmless(self, storage: ObjectStorage, file: Path) -> None:
+        upload_id, _ = storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+        storage.abort(OUTPUT, KEY, upload_id)
+        storage.abort(OUTPUT, KEY, upload_id)
+        with pytest.raises(InputNotFound):
+            storage.head(OUTPUT, KEY)
+
+    def test_what_was_aborted_cannot_be_completed(self, storage: ObjectStorage, file: Path) -> None:
+        upload_id, tags = storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+        storage.abort(OUTPUT, KEY, upload_id)
+        with pytest.raises(ServiceUnavailable):
+            storage.complete(OUTPUT, KEY, upload_id, tags)
+
+    def test_a_sending_stops_when_it_is_told_to(self, storage: ObjectStorage, file: Path) -> None:
+        with pytest.raises(Stop, match="enough"):
+            storage.send_parts(OUTPUT, KEY, file, "video/mp4", stop)
+        assert unfinished(storage) == []
+
+
+def unfinished(storage: ObjectStorage) -> list[str]:
+    """Ids of uploads that were begun and neither completed nor aborted."""
+    if isinstance(storage, FolderStorage):
+        return list(storage.unfinished)
+    assert isinstance(storage, S3Storage)
+    found = storage._client.list_multipart_uploads(Bucket=OUTPUT).get("Uploads", [])
+    return [upload["UploadId"] for upload in found]
+
+
+class TestS3:
+    """What only S3 can show."""
+
+    def test_a_bucket_that_is_missing_or_refused_is_named(self, s3: S3Storage, line: type[Line]) -> None:
+        s3.check_bucket(INPUT)
+        with pytest.raises(ServiceUnavailable, match="bucket no-such-bucket does not exist"):
+            s3.check_bucket("no-such-bucket")
+        line(s3._client).answer("HeadBucket", 403)
+        with pytest.raises(ServiceUnavailable, match=f"refuses these credentials s3:HeadBucket on the bucket {INPUT}"):
+            s3.check_bucket(INPUT)
+
+    def test_a_version_is_fetched_after_it_was_replaced(self, buckets: Settings, s3: S3Storage, tmp_path: Path) -> None:
+        client = clients.s3(buckets)
+        client.put_bucket_versioning(Bucket=INPUT, VersioningConfiguration={"Status": "Enabled"})
+        client.put_object(Bucket=INPUT, Key=KEY, Body=b"first")
+        first = s3.head(INPUT, KEY)
+        client.put_object(Bucket=INPUT, Key=KEY, Body=b"second")
+        assert first.version_id not in ("", "null")
+        version = InputVersion(version_id=first.version_id, etag=first.etag, size=5)
+        s3.fetch(INPUT, KEY, version, tmp_path / "input", nothing)
+        assert (tmp_path / "input").read_bytes() == b"first"
+        client.delete_object(Bucket=INPUT, Key=KEY, VersionId=first.version_id)
+        with pytest.raises(InputNotFound):
+            s3.fetch(INPUT, KEY, version, tmp_path / "again", nothing)
+
+    def test_an_object_replaced_while_it_is_fetched_is_noticed(
+        self, buckets: Settings, s3: S3Storage, tmp_path: Path
+    ) -> None:
+        client = clients.s3(buckets)
+        client.put_object(Bucket=INPUT, Key=KEY, Body=b"first")
+        facts = s3.head(INPUT, KEY)
+        replace = lambda **_: client.put_object(Bucket=INPUT, Key=KEY, Body=b"other") and None  # noqa: E731
+        s3._client.meta.events.register("before-call.s3.GetObject", replace)
+        with pytest.raises(InputChanged):
+            s3.fetch(INPUT, KEY, InputVersion(etag=facts.etag, size=5), tmp_path / "input", nothing)
+        assert not (tmp_path / "input").exists()
+
+    def test_an_object_of_other_size_is_another(self, buckets: Settings, s3: S3Storage, tmp_path: Path) -> None:
+        clients.s3(buckets).put_object(Bucket=INPUT, Key=KEY, Body=b"first")
+        with pytest.raises(InputChanged):
+            s3.fetch(INPUT, KEY, InputVersion(size=6), tmp_path / "input", nothing)
+
+    def test_an_empty_object_makes_an_empty_file(self, buckets: Settings, s3: S3Storage, tmp_path: Path) -> None:
+        clients.s3(buckets).put_object(Bucket=INPUT, Key=KEY, Body=b"")
+        s3.fetch(INPUT, KEY, ANY, tmp_path / "input", nothing)
+        assert (tmp_path / "input").read_bytes() == b""
+
+    def test_large_files_go_and_come_in_parts(self, s3: S3Storage, tmp_path: Path) -> None:
+        file, told = tmp_path / "large", list[int]()
+        file.write_bytes(os.urandom(18 * MB + 1))
+        upload_id, tags = s3.send_parts(OUTPUT, KEY, file, "video/mp4", told.append)
+        assert len(tags) == 3
+        assert sum(told) == 18 * MB + 1
+        s3.complete(OUTPUT, KEY, upload_id, tags)
+        back, told = tmp_path / "back", []
+        s3.fetch(OUTPUT, KEY, ANY, back, told.append)
+        assert back.read_bytes() == file.read_bytes()
+        assert sum(told) == 18 * MB + 1
+
+    def test_the_content_type_is_kept(self, s3: S3Storage, file: Path) -> None:
+        s3.complete(OUTPUT, KEY, *s3.send_parts(OUTPUT, KEY, file, "image/jpeg", nothing))
+        assert s3._client.head_object(Bucket=OUTPUT, Key=KEY)["ContentType"] == "image/jpeg"
+
+    @pytest.mark.parametrize("retried", [True, False])
+    def test_a_completion_whose_answer_is_lost_is_one(
+        self, s3: S3Storage, file: Path, line: type[Line], retried: bool
+    ) -> None:
+        sent = s3.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+        line(s3._client).lose_answers("CompleteMultipartUpload", retried=retried)
+        s3.complete(OUTPUT, KEY, *sent)
+        assert s3.head(OUTPUT, KEY).size == file.stat().st_size
+
+    def test_a_completion_that_found_its_upload_gone_looks_for_the_object(
+        self, s3: S3Storage, file: Path, line: type[Line]
+    ) -> None:
+        sent = s3.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+        s3.complete(OUTPUT, KEY, *sent)
+        gone = b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>"
+        line(s3._client).answer("CompleteMultipartUpload", 404, gone)
+        s3.complete(OUTPUT, KEY, *sent)
+        with pytest.raises(ServiceUnavailable, match=r"upload of .* is gone"):
+            s3.complete(OUTPUT, KEY, sent[0], [sent[1][0].replace(sent[1][0][1:9], "00000000")])
+
+    @pytest.mark.parametrize(("checksum", "ours"), [("rDHRtA==-2", True), ("AAAAAA==-2", False), ("rDHRtA==-1", False)])
+    def test_where_etags_are_no_digests_the_checksum_proves_the_object(
+        self, s3: S3Storage, line: type[Line], checksum: str, ours: bool
+    ) -> None:
+        gone = b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>"
+        line(s3._client).answer("CompleteMultipartUpload", 404, gone)
+        line(s3._client).answer("HeadObject", 200, etag='"of-kms-2"', x_amz_checksum_crc32=checksum)
+        # CRC32 of b"first" and b"second".
+        tags = ['"8b04d5e3775d298e78455efc5ca404d5" knHuVw==', '"a9f0e61a137d86aa9db53465e0801612" th8RaQ==']
+        if ours:
+            s3.complete(OUTPUT, KEY, "u1", tags)
+        else:
+            with pytest.raises(ServiceUnavailable):
+                s3.complete(OUTPUT, KEY, "u1", tags)
+
+    def test_a_refusal_to_read_is_the_inputs_error(self, s3: S3Storage, line: type[Line], tmp_path: Path) -> None:
+        line(s3._client).answer("HeadObject", 403)
+        with pytest.raises(InputAccessDenied, match=INPUT):
+            s3.head(INPUT, KEY)
+
+    def test_a_refusal_to_write_names_action_and_bucket(self, s3: S3Storage, line: type[Line], file: Path) -> None:
+        line(s3._client).answer("CreateMultipartUpload", 403, b"<Error><Code>AccessDenied</Code></Error>")
+        with pytest.raises(ServiceUnavailable, match=f"s3:CreateMultipartUpload on the bucket {OUTPUT}"):
+            s3.send_parts(OUTPUT, KEY, file, "video/mp4", nothing)
+
+    def test_expired_credentials_are_not_the_inputs_error(
+        self, buckets: Settings, s3: S3Storage, line: type[Line], tmp_path: Path
+    ) -> None:
+        clients.s3(buckets).put_object(Bucket=INPUT, Key=KEY, Body=b"first")
+        line(s3._client).answer("GetObject", 403, b"<Error><Code>ExpiredToken</Code></Error>")
+        with pytest.raises(ServiceUnavailable, match="ExpiredToken"):
+            s3.fetch(INPUT, KEY, ANY, tmp_path / "input", nothing)
+
+    def test_an_archived_object_says_what_to_do(self, buckets: Settings, s3: S3Storage, tmp_path: Path) -> None:
+        clients.s3(buckets).put_object(Bucket=INPUT, Key=KEY, Body=b"cold", StorageClass="GLACIER")
+        with pytest.raises(Permanent, match="restore it"):
+            s3.head(INPUT, KEY)
+        with pytest.raises(Permanent, match="restore it"):
+            s3.fetch(INPUT, KEY, ANY, tmp_path / "input", nothing)
+
+    def test_a_store_that_is_away_is_unavailable_and_its_address_is_not_told(self, account: Settings) -> None:
+        # Port 9 is the discard port: nobody listens there.
+        away = S3Storage(account.model_copy(update={"aws_endpoint_url": "http://127.0.0.1:9"}))
+        away._client.meta.events.unregister("needs-retry.s3", unique_id="retry-config-s3")
+        with pytest.raises(ServiceUnavailable) as caught:
+            away.head(INPUT, KEY)
+        assert "127.0.0.1" not in str(caught.value)
+
+    def test_addresses_are_signed_with_version_4_and_name_the_region(self, account: Settings) -> None:
+        # Tokyo: one of the old regions, for which boto3 by itself signs with version 2.
+        real = S3Storage(account.model_copy(update={"aws_endpoint_url": "", "aws_region": "ap-northeast-1"}))
+        address = urlsplit(real.address("with.dots", KEY, 900))
+        assert address.netloc == "s3.ap-northeast-1.amazonaws.com"
+        query = parse_qs(address.query)
+        assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+        assert query["X-Amz-Expires"] == ["900"]
+
+
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [(1, 8 * MB), (4000 * MB, 8 * MB), (4000 * MB + 1, 9 * MB), (50 * 10**9, 96 * MB)],
+)  # fmt: skip
+def test_there_are_at_most_500_parts_of_at_least_8_mb(size: int, part: int) -> None:
+    assert transfer.part_size(size) == part
+    assert -(-size // part) <= 500

@@ -1,0 +1,177 @@
+"""`provision`: what it makes works together, and doing it again changes nothing."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import INPUT, OUTPUT, TABLE, Line
+from transcode import events
+from transcode.aws import clients
+from transcode.aws import provision as module
+from transcode.aws.provision import Provisioned, provision
+from transcode.aws.sqs import EventQueue
+from transcode.errors import ServiceUnavailable, SettingsError
+from transcode.events import Upload
+from transcode.settings import Settings
+
+
+def attributes(settings: Settings, name: str) -> dict[str, Any]:
+    client = clients.sqs(settings)
+    url = client.get_queue_url(QueueName=name)["QueueUrl"]
+    return {**client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]}
+
+
+def test_everything_is_made_and_told(account: Settings) -> None:
+    done = provision(account)
+    assert done.task_queue_url.endswith("/transcode-tasks")
+    assert done.event_queue_url.endswith("/transcode-events")
+    told = " ".join(done.steps)
+    for name in (INPUT, OUTPUT, TABLE, "transcode-tasks-dlq", "transcode-events-dlq"):
+        assert name in told
+
+
+def test_doing_it_again_changes_nothing(account: Settings, provisioned: Provisioned) -> None:
+    again = provision(account)
+    assert again.steps == []
+    assert (again.task_queue_url, again.event_queue_url) == (provisioned.task_queue_url, provisioned.event_queue_url)
+
+
+def test_an_upload_is_told_to_the_event_queue(account: Settings, provisioned: Provisioned) -> None:
+    clients.s3(account).put_object(Bucket=INPUT, Key="视频/a b+c.mp4", Body=b"hello")
+    found = [u for m in EventQueue(account).receive(0) for u in events.read(m.body)]
+    uploads = [u for u in found if isinstance(u, Upload)]
+    assert [(u.bucket, u.key, u.size) for u in uploads] == [(INPUT, "视频/a b+c.mp4", 5)]
+
+
+@pytest.mark.parametrize("name", ["transcode-tasks", "transcode-events"])
+def test_queues_have_their_timers_and_a_dead_letter_queue(
+    account: Settings, provisioned: Provisioned, name: str
+) -> None:
+    found = attributes(account, name)
+    policy = json.loads(found["RedrivePolicy"])
+    assert (found["VisibilityTimeout"], found["ReceiveMessageWaitTimeSeconds"]) == ("90", "20")
+    assert found["MessageRetentionPeriod"] == "1209600"
+    assert int(policy["maxReceiveCount"]) == 10
+    assert policy["deadLetterTargetArn"].endswith(f":{name}-dlq")
+
+
+def test_an_existing_queue_keeps_what_suffices(account: Settings) -> None:
+    client = clients.sqs(account)
+    client.create_queue(QueueName="own-dlq")
+    policy = {"deadLetterTargetArn": attributes(account, "own-dlq")["QueueArn"], "maxReceiveCount": "5"}
+    client.create_queue(
+        QueueName="transcode-tasks", Attributes={"VisibilityTimeout": "3600", "RedrivePolicy": json.dumps(policy)}
+    )
+    provision(account)
+    found = attributes(account, "transcode-tasks")
+    assert found["VisibilityTimeout"] == "3600"
+    assert json.loads(found["RedrivePolicy"])["deadLetterTargetArn"].endswith(":own-dlq")
+    assert found["ReceiveMessageWaitTimeSeconds"] == "20"
+
+
+def test_only_s3_for_our_buckets_and_account_may_send(account: Settings, provisioned: Provisioned) -> None:
+    [statement] = json.loads(attributes(account, "transcode-events")["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+    assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": [f"arn:aws:s3:::{INPUT}"]}
+
+
+def test_a_queue_policy_of_others_stays(account: Settings, provisioned: Provisioned) -> None:
+    theirs = {
+        "Sid": "theirs", "Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }  # fmt: skip
+    policy = {"Version": "2012-10-17", "Statement": [theirs]}
+    clients.sqs(account).set_queue_attributes(
+        QueueUrl=provisioned.event_queue_url, Attributes={"Policy": json.dumps(policy)}
+    )
+    provision(account)
+    statements = json.loads(attributes(account, "transcode-events")["Policy"])["Statement"]
+    assert [s["Sid"] for s in statements] == ["theirs", "gpu-transcode-farm"]
+
+
+def test_notifications_of_others_stay(account: Settings) -> None:
+    client = clients.s3(account)
+    client.create_bucket(Bucket=INPUT, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    other = clients.sqs(account).create_queue(QueueName="others")["QueueUrl"]
+    arn = attributes(account, "others")["QueueArn"]
+    theirs: Any = {"Id": "theirs", "QueueArn": arn, "Events": ["s3:ObjectRemoved:*"]}
+    client.put_bucket_notification_configuration(
+        Bucket=INPUT, NotificationConfiguration={"QueueConfigurations": [theirs]}
+    )
+    provision(account)
+    rules = client.get_bucket_notification_configuration(Bucket=INPUT)["QueueConfigurations"]
+    assert other
+    assert [r["Id"] for r in rules] == ["theirs", "gpu-transcode-farm"]
+
+
+def test_without_an_event_queue_the_task_queue_is_told(account: Settings) -> None:
+    done = provision(account.model_copy(update={"event_queue_url": ""}))
+    assert done.event_queue_url == done.task_queue_url
+    [rule] = clients.s3(account).get_bucket_notification_configuration(Bucket=INPUT)["QueueConfigurations"]
+    assert rule["QueueArn"].endswith(":transcode-tasks")
+
+
+def test_names_of_queues_can_be_given(account: Settings) -> None:
+    done = provision(account, task_queue="jobs", event_queue="news")
+    assert done.task_queue_url.endswith("/jobs")
+    assert done.event_queue_url.endswith("/news")
+
+
+def test_the_table_is_exactly_as_existing_ones(account: Settings, provisioned: Provisioned) -> None:
+    client = clients.dynamodb(account)
+    table = client.describe_table(TableName=TABLE)["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "task_id", "KeyType": "HASH"}]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
+    keys = {name: [k["AttributeName"] for k in i["KeySchema"]] for name, i in indexes.items()}
+    assert keys == {"date-index": ["date_partition", "created_at"], "status-index": ["status", "created_at"]}
+    assert {i["Projection"]["ProjectionType"] for i in indexes.values()} == {"ALL"}
+    ttl = client.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
+    assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [("id", "another key"), ("task_id", "no index date-index on date_partition")]
+)  # fmt: skip
+def test_a_table_of_another_shape_is_refused(account: Settings, key: str, told: str) -> None:
+    clients.dynamodb(account).create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+    )
+    with pytest.raises(SettingsError, match=told):
+        provision(account)
+
+
+class TestNotificationRefusals:
+    """S3 looks at the queue's policy, and at the bucket's other rules; moto does neither."""
+
+    def answered(self, monkeypatch: pytest.MonkeyPatch, account: Settings, line: type[Line], words: str) -> Line:
+        client = clients.s3(account)
+        monkeypatch.setattr(module.clients, "s3", lambda _: client)
+        found = line(client)
+        body = f"<Error><Code>InvalidArgument</Code><Message>{words}</Message></Error>"
+        found.answer("PutBucketNotificationConfiguration", 400, body.encode())
+        return found
+
+    def test_a_policy_that_is_not_seen_yet_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, account: Settings, line: type[Line]
+    ) -> None:
+        found = self.answered(monkeypatch, account, line, "Unable to validate the following destination configurations")
+        waits: list[float] = []
+        with pytest.raises(ServiceUnavailable, match="InvalidArgument"):
+            provision(account, sleep=waits.append)
+        assert len(waits) == 12
+        assert found.calls.count("PutBucketNotificationConfiguration") == 13
+
+    def test_a_rule_in_the_way_is_explained(
+        self, monkeypatch: pytest.MonkeyPatch, account: Settings, line: type[Line]
+    ) -> None:
+        self.answered(
+            monkeypatch, account, line, "Configurations overlap. Configurations on the same bucket cannot share"
+        )
+        with pytest.raises(SettingsError, match=f"INPUT_BUCKET={INPUT} tells another"):
+            provision(account, sleep=lambda _: None)

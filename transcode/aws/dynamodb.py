@@ -1,0 +1,221 @@
+"""`ports.TaskStore` in DynamoDB: conditional writes of records and side items. Lists are in `listing`.
+
+Beside a record `<id>` lie its side items `<id>#<name>`, and `output#<bucket>/<key>` says which task owns
+an output key. None of them has the attributes of an index, so no list ever shows or pays for them.
+"""
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from transcode.aws import clients, faults, listing, records
+from transcode.aws.records import Item
+from transcode.clock import Clock, timestamp
+from transcode.errors import NotFound, Unknown, VersionMoved
+from transcode.ports import Page, Query
+from transcode.settings import Settings
+from transcode.task import ASIDE, Task
+
+_DAY = 86400
+# The attribute by which DynamoDB deletes items that nobody needs any more.
+_TTL = "expires_at"
+
+
+class DynamoTasks:
+    """The records in one table. Made in the process that uses it: connections do not survive a fork."""
+
+    def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
+        self._client = clients.dynamodb(settings)
+        self._table = settings.dynamodb_table
+        self._retention = settings.record_retention_days
+        self._clock = clock
+
+    def create(self, task: Task) -> bool:
+        """As the port says.
+
+        Raises:
+            Unknown: the answer was lost, and the record is not there (yet).
+        """
+        item = records.attributes(task)
+        try:
+            return self._put_new(item)
+        except Unknown:
+            if self._item(task.task_id) == records.plain(item):
+                return True
+            raise
+
+    def _put_new(self, item: Item) -> bool:
+        with self._told("PutItem", write=True):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(task_id)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as exc:
+                # botocore tries again by itself: then the record in the way may be our own.
+                return faults.retries(exc) > 0 and records.plain(_in_the_way(exc)) == records.plain(item)
+        return True
+
+    def read(self, task_id: str) -> Task:
+        """As the port says. A record that cannot be read at all counts as none."""
+        item = self._get(task_id)
+        if not item:
+            raise NotFound(f"No task has the id {task_id}.")
+        try:
+            return records.task(item)
+        except records.Unreadable as exc:
+            raise NotFound(f"The record of task {task_id} is unusable: {exc}.") from exc
+
+    def save(self, old: Task, new: Task) -> None:
+        """As the port says. The same write twice is no conflict: the first answer may have been lost."""
+        update = _Update.between(records.attributes(old), records.attributes(new))
+        update.values[":old_ver"] = records.attribute(old.ver)
+        # Records of the predecessor have no `ver`.
+        condition = "ver = :old_ver" + (" OR attribute_not_exists(ver)" if old.ver == 0 else "")
+        with self._told("UpdateItem", write=True):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(old.task_id),
+                    ConditionExpression=f"attribute_exists(task_id) AND ({condition})",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **update.arguments(),
+                )
+            except ClientError as exc:
+                _check_own_write(_in_the_way(exc), new)
+
+    def page(self, query: Query) -> Page:
+        """As the port says."""
+        lists = listing.Lists(self._client, self._table)
+        return lists.page(query, timestamp(self._clock()))
+
+    def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """As the port says. `expires_at` among the values says when the item goes; it does not come back."""
+        wanted = self._expiry(name) | values
+        update = _Update.between({}, {n: records.attribute(v) for n, v in wanted.items()})
+        if not update.values:
+            return self.read_aside(task_id, name)
+        with self._told("UpdateItem", write=True):
+            answer = self._client.update_item(
+                TableName=self._table, Key=_key(f"{task_id}#{name}"), ReturnValues="ALL_NEW", **update.arguments()
+            )
+        return _values(records.plain(answer["Attributes"]))
+
+    def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
+        """As the port says."""
+        return _values(self._item(f"{task_id}#{name}"))
+
+    def own_key(self, bucket: str, key: str, task_id: str, order: str) -> bool:
+        """As the port says."""
+        claim = _key(f"output#{bucket}/{key}") | {
+            "holder": records.attribute(task_id), "claim_order": records.attribute(order),
+        }  # fmt: skip
+        claim |= {n: records.attribute(v) for n, v in self._expiry("").items()}
+        try:
+            return self._claim(claim)
+        except Unknown:
+            if self._item(f"output#{bucket}/{key}").get("holder") == task_id:
+                return True
+            raise
+
+    def _claim(self, claim: Item) -> bool:
+        with self._told("PutItem", write=True):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=claim,
+                    ConditionExpression="attribute_not_exists(task_id) OR holder = :holder OR claim_order <= :order",
+                    ExpressionAttributeValues={":holder": claim["holder"], ":order": claim["claim_order"]},
+                )
+            except ClientError as exc:
+                _in_the_way(exc)
+                return False
+        return True
+
+    def _expiry(self, name: str) -> dict[str, Any]:
+        """When an item beside the record goes: live ones in a day, others a day after their record."""
+        if name == ASIDE.LIVE:
+            return {_TTL: int(self._clock()) + _DAY}
+        return {_TTL: int(self._clock()) + (self._retention + 1) * _DAY} if self._retention else {}
+
+    def _get(self, item_key: str) -> Item:
+        with self._told("GetItem"):
+            answer = self._client.get_item(TableName=self._table, Key=_key(item_key), ConsistentRead=True)
+        return dict(answer.get("Item", {}))
+
+    def _item(self, item_key: str) -> dict[str, Any]:
+        return records.plain(self._get(item_key))
+
+    def _told(self, action: str, *, write: bool = False) -> AbstractContextManager[None]:
+        return faults.told(action, f"table {self._table}", write=write)
+
+
+def _key(item_key: str) -> Item:
+    return {"task_id": {"S": item_key}}
+
+
+def _values(item: dict[str, Any]) -> dict[str, Any]:
+    return {n: v for n, v in item.items() if n not in ("task_id", _TTL)}
+
+
+def _in_the_way(exc: ClientError) -> Item:
+    """The item that failed a condition; any other failure is raised on."""
+    if faults.code(exc) != "ConditionalCheckFailedException":
+        raise exc
+    answer: dict[str, Any] = {**exc.response}
+    return dict(answer.get("Item", {}))
+
+
+def _check_own_write(stored: Item, new: Task) -> None:
+    if not stored:
+        raise VersionMoved("The record is gone.")
+    # botocore tries again by itself, and callers may: then what is in the way is what we wanted to write.
+    try:
+        if records.task(stored) == new:
+            return
+    except records.Unreadable:
+        pass
+    raise VersionMoved("Somebody else wrote the record in between.")
+
+
+class _Update:
+    """An update expression under construction. Names are numbered: many of ours are reserved words."""
+
+    def __init__(self) -> None:
+        self.sets: list[str] = []
+        self.removes: list[str] = []
+        self.names: dict[str, str] = {}
+        self.values: Item = {}
+
+    @classmethod
+    def between(cls, old: Item, new: Item) -> "_Update":
+        """What turns `old` into `new`."""
+        update = cls()
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                update._add(name, new.get(name))
+        return update
+
+    def _add(self, name: str, value: dict[str, Any] | None) -> None:
+        alias = f"n{len(self.names)}"
+        self.names[f"#{alias}"] = name
+        if value is None:
+            self.removes.append(f"#{alias}")
+        else:
+            self.sets.append(f"#{alias} = :{alias}")
+            self.values[f":{alias}"] = value
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of UpdateItem that say what to change."""
+        parts = [
+            f"{word} {', '.join(terms)}" for word, terms in (("SET", self.sets), ("REMOVE", self.removes)) if terms
+        ]
+        return {
+            "UpdateExpression": " ".join(parts),
+            "ExpressionAttributeNames": self.names,
+            "ExpressionAttributeValues": self.values,
+        }

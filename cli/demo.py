@@ -46,10 +46,32 @@ _PATIENCE = 1800.0
 _PR_SET_PDEATHSIG = 1
 
 
+class Interrupt:
+    """Ctrl-C, remembered and asked for between steps: an exception out of nowhere could leave a lock held."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        if self._asked:
+            # Twice means now. What we have started dies with us.
+            os._exit(130)
+        self._asked = True
+        os.write(2, b"\nStopping ...\n")
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if somebody wants us to stop."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+
 @dataclass
 class Stage:
     """What has been started, and where."""
 
+    interrupt: Interrupt
     console: Console
     settings: Settings
     environment: dict[str, str]
@@ -61,26 +83,22 @@ def run(video: Path | None, *, keep: bool = False) -> int:
     """Run the demo; the exit code says whether all renditions came out."""
     # A file or pipe has no width of its own; eighty columns would break every address.
     console = Console() if sys.stdout.isatty() else Console(width=180)
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    interrupt = Interrupt()
     try:
         with ExitStack() as stack:
-            return _play(stack, console, video, keep)
+            return _play(stack, console, interrupt, video, keep)
     except KeyboardInterrupt:
-        console.print("\nStopped; nothing is left running.")
+        console.print("Stopped; nothing is left running.")
         return 130
     except (SettingsError, TranscodeError) as exc:
         console.print(f"[red]{exc}[/]")
         return 1
 
 
-def _interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def _play(stack: ExitStack, console: Console, video: Path | None, keep: bool) -> int:
+def _play(stack: ExitStack, console: Console, interrupt: Interrupt, video: Path | None, keep: bool) -> int:
     began = time.monotonic()
     video = _video(stack, video)
-    stage = _start(stack, console)
+    stage = _start(stack, console, interrupt)
     ready = time.monotonic()
     console.print(f"Started in {ready - began:.1f} s. Uploading {video.name} to s3://{stage.settings.input_bucket[0]}/")
     _upload(stage, video)
@@ -89,7 +107,8 @@ def _play(stack: ExitStack, console: Console, video: Path | None, keep: bool) ->
     if keep:
         console.print(f"\nRunning until Ctrl-C: {stage.url}")
         while True:
-            time.sleep(1)
+            interrupt.check()
+            time.sleep(0.2)
     return 0 if task["status"] == "completed" else 1
 
 
@@ -111,7 +130,7 @@ def _packaged_clip() -> Path | None:
     return found if found.is_file() else None
 
 
-def _start(stack: ExitStack, console: Console) -> Stage:
+def _start(stack: ExitStack, console: Console, interrupt: Interrupt) -> Stage:
     """Embedded AWS, its resources, and the three processes of the product."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="transcode-demo-")))
     aws = stack.enter_context(EmbeddedAws())
@@ -122,9 +141,10 @@ def _start(stack: ExitStack, console: Console) -> Stage:
     find(found)
     for line in provision(found).steps:
         console.print(f"[dim]{line}[/]")
-    stage = Stage(console, found, {**os.environ}, f"http://127.0.0.1:{port}", OUTPUT / "logs")
+    stage = Stage(interrupt, console, found, {**os.environ}, f"http://127.0.0.1:{port}", OUTPUT / "logs")
     stage.logs.mkdir(parents=True, exist_ok=True)
     for name in ("api", "bridge", "worker"):
+        interrupt.check()
         stack.enter_context(_service(stage, name))
     _wait_ready(stage)
     return stage
@@ -197,6 +217,7 @@ def _get(stage: Stage, path: str) -> Any:
 def _wait_ready(stage: Stage) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
+        stage.interrupt.check()
         if _get(stage, "/api/health"):
             return
         time.sleep(0.1)
@@ -205,7 +226,7 @@ def _wait_ready(stage: Stage) -> None:
 
 def _upload(stage: Stage, video: Path) -> None:
     storage, bucket, key = S3Storage(stage.settings), stage.settings.input_bucket[0], f"uploads/{video.name}"
-    upload_id, tags = storage.send_parts(bucket, key, video, "video/mp4", lambda _: None)
+    upload_id, tags = storage.send_parts(bucket, key, video, "video/mp4", lambda _: stage.interrupt.check())
     storage.complete(bucket, key, upload_id, tags)
 
 
@@ -221,6 +242,7 @@ def _watch(stage: Stage, key: str) -> dict[str, Any]:
     with Progress(*columns, console=stage.console) as bars:
         bar = bars.add_task("waiting for the event", total=100)
         while time.monotonic() < deadline:
+            stage.interrupt.check()
             task = _find(stage, key)
             if task:
                 bars.update(bar, **_progress(task))

@@ -3,9 +3,7 @@
 import signal
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from transcode import events, logs
 from transcode.aws.sqs import EventQueue, Received
@@ -19,6 +17,8 @@ log = logs.get(__name__)
 
 # Seconds of rest after the queue did not answer.
 _REST = 5.0
+# Seconds that the handling of one message may take when the bridge is to end.
+_PATIENCE = 20.0
 
 
 class Events(Protocol):
@@ -49,57 +49,53 @@ def handle(found: Desk, queue: Events, message: Received) -> None:
         queue.delete(message)
 
 
-class Interrupted(BaseException):
-    """Ends a long poll that has brought nothing yet; no broad handler may swallow it."""
-
-
-@dataclass
 class Bridge:
-    """The two loops and what stops them."""
+    """The two loops, each in a thread of its own. No signal ever interrupts them in the middle of a call."""
 
-    desk: Desk
-    queue: Events | None
-    wait: int
-    stopped: threading.Event = field(default_factory=threading.Event)
-    polling: bool = False
+    def __init__(self, found: Desk, queue: Events | None, wait: int) -> None:
+        self._desk, self._queue, self._wait = found, queue, wait
+        self._stopped = threading.Event()
+        # Held while messages are being handled: what has begun is finished before the process ends.
+        self._handling = threading.Lock()
 
-    def run(self) -> None:
-        """Run until `stop`."""
-        reconciler = threading.Thread(target=self._reconcile, name="reconciler", daemon=True)
-        reconciler.start()
-        log.info("Bridge started", events=self.queue is not None)
-        with suppress(Interrupted):
-            while not self.stopped.is_set():
-                if self.queue is None:
-                    self.stopped.wait(1.0)
-                else:
-                    self._poll(self.queue)
-        reconciler.join(timeout=_REST)
+    def start(self) -> None:
+        """Begin to poll and to reconcile."""
+        loops = [self._reconcile] if self._queue is None else [self._reconcile, self._poll]
+        for loop in loops:
+            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
+        log.info("Bridge started", events=self._queue is not None)
+
+    def stop(self) -> None:
+        """Finish what is being handled; a poll that runs is left alone, its messages come again."""
+        self._stopped.set()
+        if self._handling.acquire(timeout=_PATIENCE):
+            self._handling.release()
         log.info("Bridge stopped")
 
-    def stop(self, *_: Any) -> None:
-        """End, after what is being handled; also a signal handler."""
-        self.stopped.set()
-        if self.polling:
-            raise Interrupted
+    def _poll(self) -> None:
+        assert self._queue is not None  # noqa: S101 this loop runs with a queue only
+        while not self._stopped.is_set():
+            try:
+                messages = self._queue.receive(self._wait)
+                self._handle(self._queue, messages)
+            except TranscodeError as exc:
+                log.warning("Event queue did not answer", error=str(exc))
+                self._stopped.wait(_REST)
+            except Exception:
+                # The loop must outlive any bug: a message that causes one ends in the dead-letter queue.
+                log.exception("Unforeseen error in the bridge")
+                self._stopped.wait(_REST)
 
-    def _poll(self, queue: Events) -> None:
-        self.polling = True
-        try:
-            messages = queue.receive(self.wait)
-        except TranscodeError as exc:
-            log.warning("Event queue did not answer", error=str(exc))
-            self.stopped.wait(_REST)
-            return
-        finally:
-            self.polling = False
+    def _handle(self, queue: Events, messages: list[Received]) -> None:
         for message in messages:
-            with logs.bound(message_id=message.id):
-                handle(self.desk, queue, message)
+            with self._handling, logs.bound(message_id=message.id):
+                if self._stopped.is_set():
+                    return
+                handle(self._desk, queue, message)
 
     def _reconcile(self) -> None:
-        reconciler = Reconciler(self.desk)
-        while not self.stopped.wait(EVERY):
+        reconciler = Reconciler(self._desk)
+        while not self._stopped.wait(EVERY):
             began = time.monotonic()
             try:
                 mended = reconciler.sweep()
@@ -107,7 +103,7 @@ class Bridge:
                 log.warning("Reconciler pass failed", error=str(exc))
             except Exception:
                 # It must outlive any bug: nobody else puts things right.
-                log.exception("Reconciler pass failed")
+                log.exception("Unforeseen error in the reconciler")
             else:
                 log.debug("Reconciler pass", mended=mended, seconds=round(time.monotonic() - began, 3))
 
@@ -118,6 +114,9 @@ def main() -> None:
     logs.configure(found.log_level, found.log_format, "bridge")
     queue = EventQueue(found) if found.event_queue_url else None
     bridge = Bridge(desk(), queue, found.wait_seconds)
-    signal.signal(signal.SIGTERM, bridge.stop)
-    signal.signal(signal.SIGINT, bridge.stop)
-    bridge.run()
+    # Waited for, not handled: a handler would run in the middle of anything.
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    bridge.start()
+    signal.sigwait(signals)
+    bridge.stop()

@@ -23,6 +23,8 @@ broker_transport_options = {
     "queue_urls": {_settings.queue_name: _settings.sqs_queue_url},
     # The control queues and the topic of this farm; another farm in the account has another.
     "control_prefix": control_prefix(_settings.queue_name),
+    # What `celery purge` does first: it cancels the tasks whose messages it deletes.
+    "before_purge": "workers.tools:purge",
     # Seconds one poll waits for a message. 20 is SQS's maximum, and the cheapest: 180 calls an hour.
     "wait_time_seconds": _settings.wait_seconds,
     # Seconds between polls. Any other value holds a busy worker back (measured: 1.9 tasks a second

@@ -231,6 +231,12 @@ class Cancelled(Stopped):
     code = "cancelled"
 
 
+class Purged(Cancelled):
+    """The queue was purged while the task waited in it."""
+
+    code = "purged"
+
+
 class LeaseLost(Stopped):
     """Another worker owns the task now; this attempt may write nothing more."""
 

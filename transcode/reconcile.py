@@ -1,19 +1,21 @@
 """What puts right what a crash left behind: unsent messages, silent workers, half-finished publishing.
 
+It also carries out purges, which may concern more tasks than a request can wait for.
+
 Any number of copies may run: every write is a step that the record must allow. Nothing here is needed
 while all goes well.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from transcode import ledger, logs, publish, steps
 from transcode.clock import seconds
-from transcode.errors import Conflict, TranscodeError, WorkerLost
+from transcode.errors import Conflict, NotFound, TranscodeError, WorkerLost
 from transcode.ports import Query
 from transcode.states import Phase, Status
 from transcode.submit import Desk, deliver
-from transcode.task import Task
+from transcode.task import ASIDE, FARM, Frozen, Task
 
 log = logs.get(__name__)
 
@@ -26,27 +28,57 @@ _RESEND, _RESEND_MOST = 240.0, 3600.0
 # Seconds until the next attempt after a worker was lost.
 _RESCUE_DELAY = 1.0
 _PAGE = 100
+# Seconds for which PurgeQueue also deletes what is sent after it.
+_PURGE_LASTS = 60.0
+
+
+class Purge(Frozen):
+    """The last purge, as timestamps: what waited `before` is cancelled, what was asked is `done` up to there.
+
+    `emptied` is when SQS was told to delete the queue's messages, too.
+    """
+
+    before: str = ""
+    done: str = ""
+    emptied: str = ""
 
 
 @dataclass
 class Reconciler:
-    """One loop's memory: how far it has walked through the older pending tasks."""
+    """One loop's memory: how far it has walked through the older pending tasks, and the purge of this pass."""
 
     desk: Desk
     cursor: str = ""
+    purge: Purge = field(default_factory=Purge)
 
     def sweep(self) -> int:
         """One pass; how many tasks it put right."""
-        return self._processing() + self._pending()
+        self.purge = Purge.model_validate(self.desk.store.read_aside(FARM, ASIDE.PURGE))
+        return self._purged() + self._processing() + self._pending()
+
+    def _purged(self) -> int:
+        """Cancel what waited when the queue was purged; however often this is cut short, the wish stays."""
+        if self.purge.before <= self.purge.done:
+            return 0
+        cancelled = sum(self._mend(task, self._cancel_purged) for task in self._all(Status.PENDING))
+        self.desk.store.merge_aside(FARM, ASIDE.PURGE, {"done": self.purge.before})
+        log.info("Queue purged", cancelled=cancelled)
+        return cancelled
+
+    def _cancel_purged(self, task: Task) -> bool:
+        ledger.move(self.desk.store, task, lambda t: steps.purged(t, self.purge.before, self.desk.clock()))
+        return True
+
+    def _all(self, status: Status) -> Iterator[Task]:
+        page = self.desk.store.page(Query(status=status, limit=_PAGE))
+        while True:
+            yield from page.tasks
+            if not page.next_cursor:
+                return
+            page = self.desk.store.page(Query(status=status, limit=_PAGE, cursor=page.next_cursor))
 
     def _processing(self) -> int:
-        mended, cursor = 0, ""
-        while True:
-            page = self.desk.store.page(Query(status=Status.PROCESSING, limit=_PAGE, cursor=cursor))
-            mended += sum(self._mend(task, self._rescue) for task in page.tasks)
-            cursor = page.next_cursor
-            if not cursor:
-                return mended
+        return sum(self._mend(task, self._rescue) for task in self._all(Status.PROCESSING))
 
     def _pending(self) -> int:
         """The newest pending tasks each time, and one page more of the older ones."""
@@ -90,11 +122,34 @@ class Reconciler:
         deliver(self.desk, task)
         return True
 
+    def _eaten(self, task: Task, now: float) -> bool:
+        """Whether the task's message may have gone with a purge: SQS deletes for a minute on."""
+        if not self.purge.emptied or not task.sent_at:
+            return False
+        until = seconds(self.purge.emptied) + _PURGE_LASTS
+        return bool(seconds(task.sent_at) < until < now)
+
     def _wants_message(self, task: Task) -> bool:
         now = self.desk.clock()
         if now < task.not_before:
             return False
+        if self._eaten(task, now):
+            return True
         if not task.sent_at:
             return now - seconds(task.updated_at or task.created_at) > _GRACE
         wait = min(_RESEND_MOST, _RESEND * 2 ** max(0, task.send_count - 1))
         return bool(now - max(seconds(task.sent_at), task.not_before) > wait)
+
+    def dead_letter(self, task_id: str) -> bool:
+        """A task's message ended in the dead-letter queue; whether it is dealt with and can be deleted there.
+
+        A task that still waits gets a new one. A processing one has its lease, and needs none.
+        """
+        try:
+            task = self.desk.store.read(task_id)
+        except NotFound:
+            return True
+        if task.status is Status.PENDING:
+            log.warning("Dead-lettered task sent again", task_id=task_id, attempts=task.attempts)
+            deliver(self.desk, task, max(0.0, task.not_before - self.desk.clock()))
+        return True

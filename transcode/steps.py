@@ -8,7 +8,7 @@ checked still holds at the moment of its write. `states.NEXT` says which status 
 from typing import Any
 
 from transcode.clock import timestamp
-from transcode.errors import Busy, Cancelled, Conflict, LeaseLost, TranscodeError
+from transcode.errors import Busy, Cancelled, Conflict, LeaseLost, Purged, TranscodeError
 from transcode.states import OVER, Phase, Status, TypeState, check
 from transcode.task import ErrorDetail, Output, Task
 
@@ -199,6 +199,17 @@ def cancel_asked(task: Task, now: float) -> Task:
     if task.phase is Phase.PUBLISHING:
         raise Conflict("The task is already being published; it can no longer be cancelled.")
     return _written(task, now, cancel_requested=True)
+
+
+def purged(task: Task, before: str, now: float) -> Task:
+    """The end of a task that waited in the queue when it was purged; `before` is that moment's timestamp.
+
+    Raises:
+        Conflict: it does not wait, or has begun to wait since.
+    """
+    if task.status is not Status.PENDING or (task.updated_at or task.created_at) > before:
+        raise Conflict(f"The task is {task.status} and was not in the queue when it was purged.")
+    return ended_cancelled(task, now, Purged("The queue was purged while the task waited in it."))
 
 
 def retried(task: Task, now: float) -> Task:

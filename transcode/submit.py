@@ -23,7 +23,7 @@ from transcode.ports import ObjectStorage, TaskQueue, TaskStore
 from transcode.presets import Presets
 from transcode.settings import Settings
 from transcode.states import Status
-from transcode.task import ASIDE, InputVersion, Task
+from transcode.task import ASIDE, FARM, InputVersion, Task
 
 log = logs.get(__name__)
 
@@ -158,6 +158,17 @@ def retry(desk: Desk, task_id: str) -> Task:
     desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": False})
     log.info("Task retried", task_id=task_id)
     return deliver(desk, task)
+
+
+def purge(desk: Desk, *, emptied: bool = False) -> None:
+    """Ask for all tasks that wait now to be cancelled. The reconciler does it, however many there are.
+
+    Their messages find no work when they come; nothing else in the queue is touched. `emptied` says that
+    the queue itself was emptied too, by `celery purge`: then messages of other tasks may have gone with it.
+    """
+    now = timestamp(desk.clock())
+    desk.store.merge_aside(FARM, ASIDE.PURGE, {"before": now} | ({"emptied": now} if emptied else {}))
+    log.info("Purge asked for", before=now)
 
 
 def cancel(desk: Desk, task_id: str) -> Task:

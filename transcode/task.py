@@ -22,6 +22,11 @@ class ASIDE:
     LIVE = "live"  # percent, fps, speed, ETA, the cancel wish: written every 2 s while encoding
     PLAN = "plan"  # what the winning attempt publishes: upload ids and part tags
     HISTORY = "history"  # the attempts: when, where, how each ended
+    PURGE = "purge"  # of FARM, not of a task: up to when pending tasks are to be cancelled
+
+
+# Stands for a task's id in the keys of side items that belong to all tasks together.
+FARM = "farm"
 
 
 class Frozen(BaseModel):

@@ -65,6 +65,7 @@ def _write_line(response: Response) -> Response:
     return response
 
 
-def changed(what: str, task: Task) -> None:
+def changed(what: str, task: Task | None = None) -> None:
     """Write down who changed what: the line that an audit looks for."""
-    log.info("Change made", what=what, task_id=task.task_id, status=task.status, who=g.caller)
+    named = {"task_id": task.task_id, "status": task.status} if task else {}
+    log.info("Change made", what=what, who=g.caller, **named)

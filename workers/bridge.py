@@ -3,14 +3,16 @@
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from transcode import events, logs
-from transcode.aws.sqs import EventQueue, Received
+from transcode.aws.sqs import EventQueue, Queues, Received
 from transcode.errors import BadEvent, TranscodeError
 from transcode.events import Skipped
 from transcode.reconcile import EVERY, Reconciler
 from transcode.submit import Desk, accept
+from workers.dead_letters import DeadLetters, DeadQueue
 from workers.tools import desk, read_settings
 
 log = logs.get(__name__)
@@ -52,8 +54,8 @@ def handle(found: Desk, queue: Events, message: Received) -> None:
 class Bridge:
     """The two loops, each in a thread of its own. No signal ever interrupts them in the middle of a call."""
 
-    def __init__(self, found: Desk, queue: Events | None, wait: int) -> None:
-        self._desk, self._queue, self._wait = found, queue, wait
+    def __init__(self, found: Desk, queue: Events | None, wait: int, dead: Callable[[], DeadQueue | None]) -> None:
+        self._desk, self._queue, self._wait, self._dead = found, queue, wait, dead
         self._stopped = threading.Event()
         # Held while messages are being handled: what has begun is finished before the process ends.
         self._handling = threading.Lock()
@@ -95,10 +97,11 @@ class Bridge:
 
     def _reconcile(self) -> None:
         reconciler = Reconciler(self._desk)
+        dead = DeadLetters(self._dead, reconciler.dead_letter)
         while not self._stopped.wait(EVERY):
             began = time.monotonic()
             try:
-                mended = reconciler.sweep()
+                mended = reconciler.sweep() + dead.sweep()
             except TranscodeError as exc:
                 log.warning("Reconciler pass failed", error=str(exc))
             except Exception:
@@ -113,7 +116,7 @@ def main() -> None:
     found = read_settings()
     logs.configure(found.log_level, found.log_format, "bridge")
     queue = EventQueue(found) if found.event_queue_url else None
-    bridge = Bridge(desk(), queue, found.wait_seconds)
+    bridge = Bridge(desk(), queue, found.wait_seconds, Queues(found).dead_letters)
     # Waited for, not handled: a handler would run in the middle of anything.
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

@@ -3,7 +3,7 @@
 import time
 from functools import cache
 
-from transcode import presets, settings
+from transcode import presets, settings, submit
 from transcode.attempt import Tools
 from transcode.aws.dynamodb import DynamoTasks
 from transcode.aws.s3 import S3Storage
@@ -43,3 +43,8 @@ def tools(node: str) -> Tools:
     found = desk()
     folder = found.settings.temp_dir / node
     return Tools(found, FfmpegEncoder.from_settings(found.settings), node, folder, stopping.wanted)
+
+
+def purge() -> None:
+    """Cancel the tasks that wait, before `celery purge` empties the queue."""
+    submit.purge(desk(), emptied=bool(read_settings().event_queue_url))

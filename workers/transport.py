@@ -126,11 +126,16 @@ class Channel(PollingChannel, VettingChannel, MailboxChannel):
 
     def _purge(self, queue: str) -> int:
         # Stock adds ten readings of the size up, and dies with a traceback of the second purge in a minute.
+        # People type `celery purge` to get rid of work, so the waiting tasks are cancelled with it.
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"]
         url = self._resolve_queue_url(queue)
         try:
             found = self.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            self.sqs().purge_queue(QueueUrl=url)
+            if hook := self.transport_options.get("before_purge"):
+                symbol_by_name(hook)()
+            # Notifications in the task queue itself are uploads that nobody has recorded yet: they stay.
+            if self.settings.event_queue_url:
+                self.sqs().purge_queue(QueueUrl=url)
         except ClientError as exc:
             again = "PurgeQueueInProgress" in exc.response["Error"]["Code"]
             reason = "SQS allows one purge a minute; try again later" if again else str(exc)

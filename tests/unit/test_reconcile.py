@@ -117,3 +117,55 @@ def test_older_pending_tasks_are_walked_a_page_per_pass(farm: Farm) -> None:
     for _ in range(5):
         reconciler.sweep()
     assert len(set(farm.queue.ids)) == 450
+
+
+def test_a_purge_cancels_what_waits_and_nothing_else(farm: Farm, task: Task) -> None:
+    running = claim(farm, submit.add(farm.desk, "in-bucket", "film.mp4"))
+    farm.clock.advance(1)
+    submit.purge(farm.desk)
+    farm.clock.advance(1)
+    later = submit.add(farm.desk, "in-bucket", "film.mp4")
+    assert sweep(farm) == 1
+    found = [farm.store.read(t.task_id) for t in (task, running, later)]
+    assert [t.status for t in found] == [Status.CANCELLED, Status.PROCESSING, Status.PENDING]
+    assert found[0].error_code == "purged"
+    assert sweep(farm) == 0
+
+
+def test_a_purge_reaches_however_many_there_are(farm: Farm) -> None:
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    for _ in range(250):
+        submit.add(farm.desk, "in-bucket", "film.mp4")
+    submit.purge(farm.desk)
+    assert sweep(farm) == 250
+
+
+def test_a_purged_task_can_be_retried_and_stays(farm: Farm, task: Task) -> None:
+    submit.purge(farm.desk)
+    sweep(farm)
+    farm.clock.advance(1)
+    submit.retry(farm.desk, task.task_id)
+    sweep(farm)
+    assert farm.store.read(task.task_id).status is Status.PENDING
+
+
+def test_messages_that_a_purge_may_have_eaten_are_sent_again(farm: Farm) -> None:
+    submit.purge(farm.desk, emptied=True)
+    farm.clock.advance(1)
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    task = submit.add(farm.desk, "in-bucket", "film.mp4")
+    assert sweep(farm) == 0
+    farm.clock.advance(61)
+    assert sweep(farm) == 1
+    assert farm.queue.ids == [task.task_id] * 2
+    assert sweep(farm) == 0
+
+
+def test_a_dead_lettered_task_that_waits_gets_a_new_message(farm: Farm, task: Task) -> None:
+    reconciler = Reconciler(farm.desk)
+    assert reconciler.dead_letter(task.task_id)
+    assert farm.queue.ids == [task.task_id] * 2
+    assert reconciler.dead_letter("nobody")
+    claim(farm, task)
+    assert reconciler.dead_letter(task.task_id)
+    assert len(farm.queue.ids) == 2

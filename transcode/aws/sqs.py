@@ -42,6 +42,7 @@ class Queues:
     """How many messages stand where."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._client = clients.sqs(settings)
         self._url = settings.sqs_queue_url
 
@@ -54,6 +55,12 @@ class Queues:
         found = attributes(self._client, self._url)
         counted = {name: int(found.get(attribute, 0)) for name, attribute in _COUNTED.items()}
         return Counts(**counted, dead=self._dead(found.get("RedrivePolicy", "")))
+
+    def dead_letters(self) -> "EventQueue | None":
+        """The task queue's dead-letter queue, None when it has none."""
+        found = attributes(self._client, self._url)
+        url = dead_letter_url(self._client, found.get("RedrivePolicy", ""))
+        return EventQueue(self._settings, url) if url else None
 
     def _dead(self, policy: str) -> int:
         url = dead_letter_url(self._client, policy)

@@ -15,7 +15,7 @@ from transcode.errors import (
 )
 from transcode.presets import Presets
 from webapp import trail
-from webapp.api.schemas import AddIn, QueueStatus, TaskChanged, TaskOut
+from webapp.api.schemas import AddIn, Purged, QueueStatus, TaskChanged, TaskOut
 from webapp.deps import deps
 from webapp.errors import BadField, Refused, problem
 
@@ -46,6 +46,19 @@ def get_status() -> QueueStatus:
         delayed=counts.delayed,
         dead_letter=counts.dead,
     )
+
+
+@blueprint.post("/purge")
+@blueprint.output(Purged, status_code=202, description="The waiting tasks are being cancelled.")
+@blueprint.doc(responses={503: "The table does not answer"})
+def purge_queue() -> tuple[Purged, int]:
+    """Cancel every task that waits now, however many there are; running ones go on.
+
+    Answers at once: the tasks become `cancelled` within moments, and their messages find no work.
+    """
+    submit.purge(deps().desk)
+    trail.changed("purge")
+    return Purged(message="The waiting tasks are being cancelled."), 202
 
 
 @blueprint.post("/add")

@@ -214,6 +214,13 @@ class TaskChanged(_Out):
     task: TaskOut
 
 
+class Purged(_Out):
+    """The queue is being emptied."""
+
+    success: bool = True
+    message: str
+
+
 class QueueStatus(_Out):
     """How many messages stand where; SQS counts approximately. The first three names are for existing clients."""
 

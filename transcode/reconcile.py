@@ -19,8 +19,8 @@ from transcode.task import ASIDE, FARM, Frozen, Task
 
 log = logs.get(__name__)
 
-# Seconds between passes.
-EVERY = 15.0
+# Passes per lease: every 15 s for a lease of 60.
+PASSES_PER_LEASE = 4
 # Seconds that a submitter gets to send its own message before we do.
 _GRACE = 5.0
 # Seconds until a sent message of a waiting task is sent again; doubled each time, at most an hour.

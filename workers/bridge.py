@@ -10,7 +10,7 @@ from transcode import events, logs
 from transcode.aws.sqs import EventQueue, Queues, Received
 from transcode.errors import BadEvent, TranscodeError
 from transcode.events import Skipped
-from transcode.reconcile import EVERY, Reconciler
+from transcode.reconcile import PASSES_PER_LEASE, Reconciler
 from transcode.submit import Desk, accept
 from workers.dead_letters import DeadLetters, DeadQueue
 from workers.tools import desk, read_settings
@@ -98,7 +98,7 @@ class Bridge:
     def _reconcile(self) -> None:
         reconciler = Reconciler(self._desk)
         dead = DeadLetters(self._dead, reconciler.dead_letter)
-        while not self._stopped.wait(EVERY):
+        while not self._stopped.wait(self._desk.settings.lease / PASSES_PER_LEASE):
             began = time.monotonic()
             try:
                 mended = reconciler.sweep() + dead.sweep()

@@ -117,6 +117,12 @@ class MemoryTasks:
             self.aside.setdefault((task_id, name), {}).update(_copy(values))
             return self.read_aside(task_id, name)
 
+    def add_aside(self, task_id: str, name: str, attribute: str) -> None:
+        """As the port says."""
+        with self._lock:
+            item = self.aside.setdefault((task_id, name), {})
+            item[attribute] = item.get(attribute, 0) + 1
+
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """As the port says."""
         with self._lock:

@@ -5,6 +5,7 @@ Every change of a record goes through `move`, from whichever process.
 
 from collections.abc import Callable
 
+from transcode import counts
 from transcode.errors import Unknown, VersionMoved
 from transcode.ports import TaskStore
 from transcode.task import Task
@@ -32,7 +33,13 @@ def move(store: TaskStore, task: Task, step: Callable[[Task], Task]) -> Task:
         except Unknown:
             task = store.read(task.task_id)
             if task == wanted:
-                return wanted
+                return _moved(store, wanted)
         else:
-            return wanted
+            return _moved(store, wanted)
     raise Unknown(f"The record of task {task.task_id} could not be written after {_TRIES} tries.")
+
+
+def _moved(store: TaskStore, task: Task) -> Task:
+    if task.over:
+        counts.ended(store, task)
+    return task

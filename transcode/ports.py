@@ -67,6 +67,9 @@ class TaskStore(Protocol):
     def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
         """Set `values` in a side item, making it where it is missing; the whole item comes back."""
 
+    def add_aside(self, task_id: str, name: str, attribute: str) -> None:
+        """Add one to a number in a side item, which begins at 0."""
+
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """A side item, empty where there is none."""
 

@@ -9,8 +9,8 @@ while all goes well.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from transcode import ledger, logs, publish, steps
-from transcode.clock import seconds
+from transcode import counts, ledger, logs, publish, steps
+from transcode.clock import day, seconds, timestamp
 from transcode.errors import Conflict, NotFound, TranscodeError, WorkerLost
 from transcode.ports import Query
 from transcode.states import Phase, Status
@@ -50,11 +50,23 @@ class Reconciler:
     desk: Desk
     cursor: str = ""
     purge: Purge = field(default_factory=Purge)
+    recounted: str = ""
 
     def sweep(self) -> int:
         """One pass; how many tasks it put right."""
         self.purge = Purge.model_validate(self.desk.store.read_aside(FARM, ASIDE.PURGE))
-        return self._purged() + self._processing() + self._pending()
+        mended = self._purged() + self._processing() + self._pending()
+        self._recount()
+        return mended
+
+    def _recount(self) -> None:
+        """Once an hour, set the counters of the day to what the records say; after midnight, the day before's."""
+        now = self.desk.clock()
+        hour = timestamp(now)[:13]
+        if hour != self.recounted:
+            counts.recount(self.desk.store, day(timestamp(now - 3600)))
+            counts.recount(self.desk.store, day(hour))
+            self.recounted = hour
 
     def _purged(self) -> int:
         """Cancel what waited when the queue was purged; however often this is cut short, the wish stays."""

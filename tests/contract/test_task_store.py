@@ -449,3 +449,10 @@ class TestDynamo:
         with pytest.raises(ServiceUnavailable, match="no-such-table does not exist") as caught:
             store.read("t1")
         assert "127.0.0.1" not in str(caught.value)
+
+
+def test_a_number_beside_a_record_begins_at_zero_and_grows_by_one(store: TaskStore) -> None:
+    for _ in range(3):
+        store.add_aside("farm", "ended-2025-01-15", "09-completed")
+    store.add_aside("farm", "ended-2025-01-15", "10-failed")
+    assert store.read_aside("farm", "ended-2025-01-15") == {"09-completed": 3, "10-failed": 1}

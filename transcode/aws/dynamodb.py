@@ -105,6 +105,17 @@ class DynamoTasks:
             )
         return _values(records.plain(answer["Attributes"]))
 
+    def add_aside(self, task_id: str, name: str, attribute: str) -> None:
+        """As the port says."""
+        with self._told("UpdateItem", write=True):
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(f"{task_id}#{name}"),
+                UpdateExpression="ADD #n :one",
+                ExpressionAttributeNames={"#n": attribute},
+                ExpressionAttributeValues={":one": records.attribute(1)},
+            )
+
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """As the port says."""
         return _values(self._item(f"{task_id}#{name}"))

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from transcode.ffmpeg.binaries import at_hand
 
-# Left red, right blue, white in the middle of the top: tells turned from mirrored and right colours from wrong.
-COLOURS = "color=red:s=160x240:r=25:d=2[l];color=blue:s=160x240:r=25:d=2[r];[l][r]hstack,drawbox=130:0:60:40:white:fill"
+# Left brick, right moss, a light grey mark in the middle of the top: tells turned from mirrored. The colours are
+# muted because full ones are clipped to the same whatever range or matrix is mistaken.
+BRICK, MOSS, MARK = (200, 80, 40), (40, 160, 80), (200, 200, 200)
+COLOURS = (
+    "color=0xC85028:s=160x240:r=25:d=2,format=gbrp[l];color=0x28A050:s=160x240:r=25:d=2,format=gbrp[r];"
+    "[l][r]hstack,drawbox=130:0:60:40:0xC8C8C8:fill"
+)
 MOVING = "testsrc2=s=320x240:r=25:d=2"
 TONE = "sine=f=440:d=2,volume=0.3"
 X264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p"
@@ -93,7 +98,7 @@ def full_range(folder: Path) -> Path:
 
 
 def untagged_hd(folder: Path) -> Path:
-    ffmpeg(folder, "-vf scale=1280:720:out_color_matrix=bt709,format=yuv420p,setparams=colorspace=unknown "
+    ffmpeg(folder, "-vf scale=1280:720:out_color_matrix=bt709,setsar=1,format=yuv420p,setparams=colorspace=unknown "
            "-t 0.6 -c:v libx264 -preset ultrafast clip.mp4", COLOURS)  # fmt: skip
     return folder / "clip.mp4"
 

@@ -1,7 +1,6 @@
 """Real files through all seven presets with the real ffmpeg: right outputs, or the clear failure."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.flow import odd_clips
+from tests.flow.odd_clips import BRICK, MARK, MOSS
 from transcode import errors
 from transcode.ffmpeg.binaries import at_hand
 from transcode.ffmpeg.encoder import FfmpegEncoder
@@ -87,7 +87,7 @@ def loudness(path: Path) -> tuple[float, float]:
     return float(integrated), float(peak)
 
 
-def near(colour: tuple[int, ...], wanted: tuple[int, int, int], slack: int = 24) -> bool:
+def near(colour: tuple[int, ...], wanted: tuple[int, int, int], slack: int = 6) -> bool:
     return all(abs(one - other) <= slack for one, other in zip(colour, wanted, strict=True))
 
 
@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[type[errors.TranscodeError], str]] = {
     "video_without_video_stream.mp4": (errors.NoVideoStream, "no video, only audio"),
     "quicktime_jpeg.mov": (errors.InputCorrupt, "points to its video in another file"),
 }
-# Long ones are cut to these seconds, all streams as they are; `slow` takes them whole.
+# Long ones are cut to these seconds, their streams as they are; `slow` takes them whole.
 CUT = {"encore_test.mp4": 1.5, "small_video.mp4": 3.0, "nasa_13013.mp4": 5.0}
 
 
@@ -146,7 +146,7 @@ def test_every_real_clip_is_accounted_for() -> None:
 def test_a_real_clip_becomes_seven_right_renditions(name: str, tmp_path: Path) -> None:
     path = MEDIA / name
     if name in CUT:
-        odd_clips.ffmpeg(tmp_path, f"-i {path} -t {CUT[name]} -map 0 -copy_unknown -c copy cut-{name}")
+        odd_clips.ffmpeg(tmp_path, f"-i {path} -t {CUT[name]} -map 0 -map -0:d -c copy cut-{name}")
         path = tmp_path / f"cut-{name}"
     check_all(rendered(path, tmp_path), *REAL[name])
 
@@ -183,7 +183,7 @@ def test_the_loudness_of_a_whole_real_clip_is_met(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("sound", "warned"),
     [
-        ("sine=f=440:d=3,volume=0.02", False),  # far too quiet
+        ("sine=f=440:d=3,volume=0.2", False),  # far too quiet
         ("anoisesrc=d=3:c=pink:a=0.9:seed=7", False),  # far too loud
         ("sine=f=1000:d=3,volume=0.9,tremolo=f=2:d=1", False),
         # Clicks in silence: so much peak for so little loudness that no limiter gets there.
@@ -212,9 +212,6 @@ def test_silence_and_a_blink_of_sound_keep_their_level(make: Callable[[Path], Pa
     assert loudness(made.path)[1] <= loudness(path)[1] + 1.0
 
 
-RED, BLUE, WHITE = (254, 0, 0), (0, 0, 254), (254, 254, 254)
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -224,26 +221,27 @@ RED, BLUE, WHITE = (254, 0, 0), (0, 0, 254), (254, 254, 254)
 )  # fmt: skip
 def test_colours_are_right_whatever_the_source_calls_them(make: Callable[[Path], Path], tmp_path: Path) -> None:
     for rendition in rendered(make(tmp_path), tmp_path).values():
-        assert near(pixel(rendition.path, 0.25, 0.5), RED), rendition.type
-        assert near(pixel(rendition.path, 0.75, 0.5), BLUE), rendition.type
-        assert near(pixel(rendition.path, 0.5, 0.05), WHITE), rendition.type
+        assert near(pixel(rendition.path, 0.25, 0.5), BRICK), rendition.type
+        assert near(pixel(rendition.path, 0.75, 0.5), MOSS), rendition.type
+        assert near(pixel(rendition.path, 0.5, 0.05), MARK), rendition.type
 
 
 def test_hdr_becomes_ordinary_colours(tmp_path: Path) -> None:
     for rendition in rendered(odd_clips.hdr(tmp_path), tmp_path, QUICK[:1] + QUICK[-1:]).values():
         red, green, blue = pixel(rendition.path, 0.25, 0.5)
-        # Neither grey, as untreated PQ is, nor pink.
-        assert red > 130
-        assert max(green, blue) < 40
-        assert min(pixel(rendition.path, 0.5, 0.05)) > 130
+        grey = pixel(rendition.path, 0.5, 0.05)
+        # Brick, not the mud of untreated PQ, and a grey without a tint.
+        assert red > 2 * green > 2 * blue
+        assert max(grey) - min(grey) <= 12
+        assert min(grey) > 100
 
 
 def test_a_turned_phone_film_stands_upright(tmp_path: Path) -> None:
     for rendition in rendered(odd_clips.rotated(tmp_path), tmp_path).values():
-        # Turned a quarter against the clock: blue was right and is up, red was left and is down, white is left.
-        assert near(pixel(rendition.path, 0.5, 0.25), BLUE), rendition.type
-        assert near(pixel(rendition.path, 0.5, 0.75), RED), rendition.type
-        assert near(pixel(rendition.path, 0.05, 0.5), WHITE), rendition.type
+        # Turned a quarter against the clock: moss was right and is up, brick was left and is down, the mark is left.
+        assert near(pixel(rendition.path, 0.5, 0.25), MOSS), rendition.type
+        assert near(pixel(rendition.path, 0.5, 0.75), BRICK), rendition.type
+        assert near(pixel(rendition.path, 0.05, 0.5), MARK), rendition.type
 
 
 def test_an_uneven_film_keeps_every_frame_and_its_time(tmp_path: Path) -> None:
@@ -283,7 +281,7 @@ def test_places_names_and_chapters_are_not_passed_on(tmp_path: Path) -> None:
     assert "location" in json.dumps(probed(path)).lower()
     for rendition in rendered(path, tmp_path).values():
         text = json.dumps(probed(rendition.path)).lower()
-        assert not re.search(r"location|garden|\+59|timecode", text.replace(str(rendition.path).lower(), ""))
+        assert not re.search(r"\"location|garden|\+59|timecode", text.replace(str(rendition.path).lower(), ""))
         assert probed(rendition.path)["chapters"] == []
         assert b"+59.33" not in rendition.path.read_bytes()
 
@@ -332,7 +330,8 @@ def test_a_bad_clip_fails_with_its_reason(make: Callable[[Path], Path], tmp_path
 LIES = {
     "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{there}\n",
     "concat": "ffconcat version 1.0\nfile '{there}'\n",
-    "session": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "session": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video {port} RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n",
     "manifest": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet>'
     '<Representation id="1"><BaseURL>{there}</BaseURL></Representation></AdaptationSet></Period></MPD>',
     "drawing": '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><image href="{there}"/></svg>',
@@ -366,9 +365,9 @@ def test_an_empty_file_and_noise_are_no_films(tmp_path: Path) -> None:
 
 
 def test_progress_rises_and_ends_before_hundred(tmp_path: Path) -> None:
-    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} clip.mp4", "testsrc2=s=640x360:r=50:d=6")
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} clip.mp4", "testsrc2=s=640x360:r=50:d=4")
     ear = Ear()
-    slow = tuple(p.model_copy(update={"speed": "medium"}) for p in QUICK[:4])
+    slow = tuple(p.model_copy(update={"speed": "medium"}) for p in QUICK[:3])
     work = job(tmp_path / "clip.mp4", tmp_path, slow, watch=ear)
     list(encoder().render(work))
     told = [progress.percent for progress in ear.heard]
@@ -382,7 +381,7 @@ def running_in(folder: Path) -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder):
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
                 found.append(entry.name)
         except OSError:
             continue
@@ -390,7 +389,7 @@ def running_in(folder: Path) -> list[str]:
 
 
 def test_a_cancelled_run_leaves_no_ffmpeg(tmp_path: Path) -> None:
-    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} clip.mp4", "testsrc2=s=1280x720:r=50:d=20")
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} clip.mp4", "testsrc2=s=1280x720:r=50:d=10")
     begun: list[str] = []
     ear = Ear(stop=lambda: bool(begun))
     slow = (QUICK[2].model_copy(update={"speed": "veryslow"}),)
@@ -443,6 +442,7 @@ def test_a_picture_that_fails_is_a_type_that_fails(tmp_path: Path) -> None:
 
 
 def test_nothing_but_the_renditions_is_left_in_the_folder(tmp_path: Path) -> None:
-    path = odd_clips.transport_stream(tmp_path)
-    made = rendered(path, tmp_path)
+    # Loud enough to need a limiter, and so trials.
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} -c:a aac clip.mp4", odd_clips.MOVING, "anoisesrc=d=2:c=pink:a=0.3")
+    made = rendered(tmp_path / "clip.mp4", tmp_path)
     assert {entry.name for entry in (tmp_path / "out").iterdir()} == {one.path.name for one in made.values()}

@@ -1,5 +1,6 @@
 """Odd clips, made with the ffmpeg at hand: what phones, cameras and attackers upload."""
 
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +27,19 @@ def ffmpeg(folder: Path, words: str, *graphs: str) -> None:
 
 
 def rotated(folder: Path) -> Path:
-    ffmpeg(folder, f"{X264} upright.mp4", COLOURS)
-    ffmpeg(folder, "-display_rotation 90 -i upright.mp4 -c copy clip.mp4")
-    return folder / "clip.mp4"
+    """Turned a quarter clockwise by its track header, as a phone does; ffmpeg 5.1 has no option for it."""
+    ffmpeg(folder, f"{X264} clip.mp4", COLOURS)
+    path = folder / "clip.mp4"
+    data = bytearray(path.read_bytes())
+    # The matrix follows 40 bytes of version, times, track, length and layers (ISO 14496-12, tkhd version 0).
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 240 << 16, 0, 0x40000000)
+    path.write_bytes(data)
+    return path
 
 
 def anamorphic(folder: Path) -> Path:
-    ffmpeg(folder, f"-vf setsar=2 {X264} clip.mp4", MOVING)
+    ffmpeg(folder, f"-vf setsar=64/45 {X264} clip.mp4", MOVING)
     return folder / "clip.mp4"
 
 
@@ -69,8 +76,8 @@ def late_sound(folder: Path) -> Path:
 
 
 def uneven(folder: Path) -> Path:
-    # Every frame later than the one before by another time: 40 ms, 50 ms, 60 ms, ...
-    ffmpeg(folder, f"-vf setpts=(N*0.04+N*N*0.005)/TB -frames:v 20 -fps_mode passthrough "
+    # Every frame later than the one before by another time, none a multiple of another.
+    ffmpeg(folder, f"-vf settb=1/90000,setpts=(N*0.0413+N*N*0.00517)/TB -frames:v 20 -fps_mode passthrough "
            f"-enc_time_base 1:90000 {X264} clip.mp4", MOVING)  # fmt: skip
     return folder / "clip.mp4"
 
@@ -198,7 +205,7 @@ def wrong_codec(folder: Path) -> Path:
 # Whose first size is what a viewer sees, and whether there is sound.
 GOOD: dict[Callable[[Path], Path], tuple[tuple[int, int], bool]] = {
     rotated: ((240, 320), False),
-    anamorphic: ((640, 240), False),
+    anamorphic: ((454, 240), False),
     odd_sides: ((320, 238), False),
     sub_second: ((320, 240), True),
     one_frame: ((320, 240), False),

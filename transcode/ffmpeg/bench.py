@@ -1,0 +1,84 @@
+"""Runs the commands of one job and turns a bad end into an error of ours. Between `runner` and `encoder`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from transcode.ffmpeg import failures, runner
+from transcode.ffmpeg.binaries import Tools
+from transcode.ffmpeg.probe import Source
+from transcode.ffmpeg.progress import Report
+from transcode.ffmpeg.runner import Limits
+from transcode.ports import RenderJob
+
+# Seconds for ffprobe: it reads 20 MB of an upload, or every packet header of a rendition on a slow disk.
+_LOOK = 300.0
+# Seconds for a run: at least these, then this many times the film's length per rendition, at most two days.
+_LEAST, _TIMES_LENGTH, _MOST = 600.0, 20.0, 48 * 3600.0
+# Seconds where the file does not say how long it is.
+_UNKNOWN = 6 * 3600.0
+# Bytes of one rendition: far more than any preset makes, far less than a disk that one bad file could fill.
+_SMALLEST_LIMIT, _TIMES_SIZE = 4 * 10**9, 8
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One job's input, folder and watch, with the programs."""
+
+    tools: Tools
+    job: RenderJob
+
+    @property
+    def input(self) -> Path:
+        """The upload, as a path that holds from any folder."""
+        return self.job.input.absolute()
+
+    def encode(
+        self, command: Sequence[str], renditions: int = 1, on_report: Callable[[Report], None] = lambda _: None
+    ) -> str:
+        """Run ffmpeg in the job's folder; its last words.
+
+        Raises:
+            TranscodeError: what its words mean.
+        """
+        limits = limits_for(self.job.source, renditions)
+        ended = runner.run(
+            command, limits, folder=self.job.folder, check=self.job.watch.check, on_report=on_report
+        )  # fmt: skip
+        if ended.status:
+            raise failures.error(ended, command)
+        return ended.words
+
+    def look(self, command: Sequence[str]) -> str:
+        """Run ffprobe; its answer."""
+        return look(command, self.job.watch.check)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add what passes inside to the seconds of a phase."""
+        begun = monotonic()
+        try:
+            yield
+        finally:
+            spent = self.job.phases.get(phase, 0.0) + monotonic() - begun
+            self.job.phases[phase] = round(spent, 3)
+
+
+def look(command: Sequence[str], check: Callable[[], None] = lambda: None) -> str:
+    """Run ffprobe; its answer.
+
+    Raises:
+        TranscodeError: what its words mean.
+    """
+    ended = runner.run(command, Limits(seconds=_LOOK), check=check)
+    if ended.status:
+        raise failures.error(ended, command)
+    return ended.answer
+
+
+def limits_for(source: Source, renditions: int) -> Limits:
+    """What one run over this source may use."""
+    seconds = source.duration * _TIMES_LENGTH * renditions if source.duration else _UNKNOWN
+    return Limits(min(_MOST, max(_LEAST, seconds)), max(_SMALLEST_LIMIT, _TIMES_SIZE * source.size))

@@ -1,0 +1,193 @@
+"""The argument lists of ffmpeg and ffprobe. Pure: a plan in, a list out; nothing is started here.
+
+ffmpeg runs in the folder of the outputs, so their names are plain words of ours. Pictures are in `still`,
+filters in `graph`, the limits of an input in `guard`. Works with ffmpeg 5.1 to 9.0.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transcode.ffmpeg import guard
+from transcode.ffmpeg.graph import Graph, Levels, cut, front, graph, sound_only
+from transcode.ffmpeg.plan import AudioTrack, Output, Plan, Span, VideoTrack
+from transcode.ffmpeg.probe import Audio
+
+# More threads than this per encoder or decoder bring nothing at our sizes and cost quality.
+_MOST_THREADS = 16
+# The meter: true peak, and its line per tenth of a second at a level that is not shown (5.1 knows no `quiet`).
+METER = "ebur128=peak=true:framelog=verbose"
+# Divides by 24000/1001, 30000/1001, 25, 60 and their kin: timestamps of uneven films keep their place.
+_FINE_TIME_BASE = "1:120000"
+# ffprobe prints kilobytes per stream; all it may say of a hundred streams.
+_PROBED = (
+    "format=format_name,duration,size"
+    ":stream=index,codec_name,codec_tag_string,codec_type,profile,pix_fmt,bits_per_raw_sample,width,height"
+    ",sample_aspect_ratio,field_order,color_range,color_space,color_transfer,color_primaries,r_frame_rate"
+    ",avg_frame_rate,duration,channels,sample_rate"
+    ":stream_disposition=default,attached_pic:stream_tags=rotate,DURATION,DURATION-eng"
+    ":stream_side_data=rotation,dv_profile,crop_top,crop_bottom,crop_left,crop_right"
+)
+_CHECKED = (
+    "format=duration,size,bit_rate"
+    ":stream=codec_type,codec_name,codec_tag_string,pix_fmt,width,height,sample_aspect_ratio,duration,nb_read_packets"
+    ":stream_side_data=rotation"
+)
+
+
+def head(ffmpeg: Path, level: str = "warning") -> list[str]:
+    """How every ffmpeg of ours begins."""
+    return [
+        str(ffmpeg), "-hide_banner", "-nostdin", "-y",
+        # `level+` puts the severity before each line, which `failures` reads.
+        "-v", f"level+{level}",
+        "-nostats", "-stats_period", "1", "-progress", "pipe:1",
+    ]  # fmt: skip
+
+
+def source(path: Path, span: Span | None = None, threads: int = 1) -> list[str]:
+    """The upload as input, read from the span's start for its length."""
+    start = ["-ss", f"{span.start:.3f}"] if span is not None and span.start else []
+    length = span.duration if span is not None and span.duration is not None else guard.LONGEST
+    # -t also where all is read: a header may lie about its length.
+    return [
+        *guard.options(), "-threads", str(min(threads, _MOST_THREADS)), *start, "-t", f"{length:.3f}",
+        "-i", guard.address(path),
+    ]  # fmt: skip
+
+
+def probe(ffprobe: Path, path: Path) -> list[str]:
+    """What is in an upload."""
+    return [
+        str(ffprobe), "-hide_banner", "-v", "level+warning", *guard.options(), "-show_entries", _PROBED, "-of", "json",
+        guard.address(path),
+    ]  # fmt: skip
+
+
+def check(ffprobe: Path, path: Path) -> list[str]:
+    """What is in a rendition. -count_packets reads the file once and decodes nothing."""
+    # A picture's format is named because ffmpeg would read a % in its path as a pattern.
+    form = ["-f", "jpeg_pipe"] if path.suffix == ".jpg" else ["-f", "mov"]
+    return [
+        str(ffprobe), "-hide_banner", "-v", "error", *form, "-count_packets", "-show_entries", _CHECKED, "-of", "json",
+        guard.address(path),
+    ]  # fmt: skip
+
+
+def measure(ffmpeg: Path, path: Path, audio: Audio, plan_span: Span | None, clip: Span | None) -> list[str]:
+    """The loudness of an upload's sound as it will be delivered."""
+    chain = ",".join([front(), *cut(clip), METER])
+    return [
+        *head(ffmpeg, "info"), *source(path, plan_span), "-filter_complex", f"[0:{audio.index}]{chain}[m]",
+        "-map", "[m]", "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def measure_made(ffmpeg: Path, path: Path) -> list[str]:
+    """The loudness of a file that we made."""
+    return [
+        *head(ffmpeg, "info"), "-protocol_whitelist", "file", "-f", "mov", "-i", guard.address(path), "-map", "0:a:0",
+        "-filter:a", METER, "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def trial(
+    ffmpeg: Path, path: Path, plan: Plan, audio: Audio, levels: Levels
+) -> tuple[list[str], dict[AudioTrack, str]]:
+    """The sound alone, as the encode will make it; also the file name of each track."""
+    drawn = sound_only(audio, levels)
+    names = {track: f"trial{number}.m4a" for number, track in enumerate(levels)}
+    made = [
+        word
+        for track, name in names.items()
+        for word in ("-map", drawn.audios[track], *_audio_options([track]), "-f", "mp4", f"file:{name}")
+    ]  # fmt: skip
+    return [*head(ffmpeg), *source(path, plan.span), "-filter_complex", drawn.text, *made], names
+
+
+def encode(ffmpeg: Path, path: Path, plan: Plan, levels: Levels) -> list[str]:
+    """The one run: one decode, every encode once, every output."""
+    drawn = graph(plan, levels)
+    return [
+        *head(ffmpeg),
+        # Not one frame is a failure, though ffmpeg itself would be content.
+        "-abort_on", "empty_output",
+        *source(path, plan.span, plan.threads),
+        "-filter_complex_threads", str(min(plan.threads, 4)), "-filter_complex", drawn.text,
+        *(word for group in groups(plan.outputs) for word in _muxed(plan, group, drawn)),
+    ]  # fmt: skip
+
+
+def groups(outputs: Sequence[Output]) -> list[list[Output]]:
+    """Outputs that share an encode, directly or over others, together: they are written by one muxer."""
+    found: list[list[Output]] = []
+    for output in outputs:
+        touching = [group for group in found if any(_share(output, other) for other in group)]
+        found = [group for group in found if group not in touching]
+        found.append([*(other for group in touching for other in group), output])
+    return found
+
+
+def _share(one: Output, other: Output) -> bool:
+    return one.video == other.video or (one.audio is not None and one.audio == other.audio)
+
+
+def _muxed(plan: Plan, group: Sequence[Output], drawn: Graph) -> list[str]:
+    videos = list(dict.fromkeys(output.video for output in group))
+    audios = list(dict.fromkeys(output.audio for output in group if output.audio is not None))
+    labels = [drawn.videos[video] for video in videos] + [drawn.audios[audio] for audio in audios]
+    return [
+        *(word for label in labels for word in ("-map", label)),
+        *(word for number, video in enumerate(videos) for word in _video_options(plan, video, number)),
+        *_audio_options(audios),
+        # Nothing of the upload's metadata: it holds places and names.
+        "-map_metadata", "-1", "-map_chapters", "-1",
+        # The source's timestamps, none doubled.
+        "-fps_mode", "vfr",
+        # mp4 keeps the encoders' headers once, at its start; the tee muxer does not ask for that by itself.
+        "-flags", "+global_header",
+        # Packets that wait for the slowest encode before the headers can be written.
+        "-max_muxing_queue_size", "4096",
+        *_written(group, videos, audios),
+    ]  # fmt: skip
+
+
+def _written(group: Sequence[Output], videos: list[VideoTrack], audios: list[AudioTrack]) -> list[str]:
+    # faststart: the index comes first, so that playing begins before all is loaded.
+    if len(group) == 1:
+        return ["-movflags", "+faststart", "-f", "mp4", f"file:{group[0].file_name}"]
+    return ["-f", "tee", "|".join(_slave(output, videos, audios) for output in group)]
+
+
+def _slave(output: Output, videos: list[VideoTrack], audios: list[AudioTrack]) -> str:
+    streams = f"v:{videos.index(output.video)}"
+    if output.audio is not None:
+        streams += f",a:{audios.index(output.audio)}"
+    return rf"[f=mp4:movflags=+faststart:select=\'{streams}\']file:{output.file_name}"
+
+
+def _video_options(plan: Plan, track: VideoTrack, number: int) -> list[str]:
+    at = f":v:{number}"
+    threads = min(plan.threads, _MOST_THREADS)
+    if track.codec == "hevc":
+        # open-gop=0: each group stands alone. pools: x265 would take every core. hvc1: Apple plays no hev1.
+        coder = [
+            f"-c{at}", "libx265", f"-x265-params{at}", f"log-level=warning:open-gop=0:pools={threads}",
+            f"-tag{at}", "hvc1",
+        ]  # fmt: skip
+    else:
+        coder = [f"-c{at}", "libx264", f"-profile{at}", "high", f"-threads{at}", str(threads)]
+    rate = track.max_bitrate
+    # A buffer of two seconds lets quality vary inside what a player holds anyway.
+    capped = [] if rate is None else [f"-maxrate{at}", str(rate), f"-bufsize{at}", str(2 * rate)]
+    fine = [f"-enc_time_base{at}", _FINE_TIME_BASE] if plan.uneven and track.fps is None else []
+    return [
+        *coder, f"-preset{at}", track.speed, f"-crf{at}", str(track.quality), *capped, f"-g{at}", str(track.key_frames),
+        *fine,
+    ]  # fmt: skip
+
+
+def _audio_options(tracks: Sequence[AudioTrack]) -> list[str]:
+    options = ["-c:a", "aac"] if tracks else []
+    for number, track in enumerate(tracks):
+        options += [f"-b:a:{number}", str(track.bitrate)]
+    return options

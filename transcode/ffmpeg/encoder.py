@@ -1,0 +1,139 @@
+"""ffmpeg as the use cases see it: `ports.Encoder`. The order of the steps is here, each step is elsewhere.
+
+Pictures first, then the levels of the sound, then one ffmpeg for all films, then every film is checked.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transcode.errors import InputCorrupt, InputEmpty, InputNotMedia, InputTruncated, Stopped, TranscodeError
+from transcode.ffmpeg import bench, binaries, check, command, failures, guard, levels, still
+from transcode.ffmpeg.bench import Bench
+from transcode.ffmpeg.binaries import Tools
+from transcode.ffmpeg.lanes import Capabilities
+from transcode.ffmpeg.plan import Output, Plan, Still, plan
+from transcode.ffmpeg.probe import Source, read
+from transcode.ffmpeg.progress import Report, progress
+from transcode.ports import RenderJob, Rendition, TypeFailure
+from transcode.settings import Settings
+
+# Where a container's share of the processors stands: microseconds of each period, or `max`.
+_CONTAINER_CPU = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class FfmpegEncoder:
+    """The encoder of one worker."""
+
+    tools: Tools
+    threads: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "FfmpegEncoder":
+        """The encoder of a worker with these settings; its tasks share the machine's cores.
+
+        Raises:
+            SettingsError: there is no ffmpeg that works.
+        """
+        return cls(binaries.find(settings), math.ceil(_cores() / settings.max_concurrent_tasks))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this worker can do."""
+        return Capabilities(self.tools.filters, self.tools.decoders, self.threads)
+
+    def probe(self, path: Path) -> Source:
+        """As the port says."""
+        if not path.stat().st_size:
+            raise InputEmpty("The file has no bytes.")
+        try:
+            return read(bench.look(command.probe(self.tools.ffprobe, path.absolute())))
+        except InputTruncated as error:
+            if "moov atom" not in error.output or guard.begins_like_mov(path):
+                raise
+            raise InputNotMedia(failures.NOT_MEDIA, command=error.command, output=error.output) from error
+
+    def render(self, job: RenderJob) -> Iterator[Rendition | TypeFailure]:
+        """As the port says."""
+        planned = plan(job.source, job.presets, self.capabilities)
+        work = Bench(self.tools, job)
+        for wanted in planned.stills:
+            yield from _guarded(job, [wanted.type], _picture(work, planned, wanted))
+        parts = planned.apart() if job.separately else (planned,) if planned.outputs else ()
+        for number, part in enumerate(parts):
+            films = _films(work, part, number / len(parts), 1 / len(parts))
+            yield from _guarded(job, [output.type for output in part.outputs], films)
+
+
+def _cores() -> float:
+    """Cores that this process may use: its affinity, or what its container is given if that is less."""
+    cores = float(len(os.sched_getaffinity(0)))
+    try:
+        quota, period = _CONTAINER_CPU.read_text().split()
+        return min(cores, int(quota) / int(period))
+    except (OSError, ValueError):
+        return cores  # no container, or one without a limit
+
+
+def _guarded(job: RenderJob, types: Sequence[str], made: Iterator[Rendition]) -> Iterator[Rendition | TypeFailure]:
+    """Pass on what is made; where types are made separately, a failure is theirs alone."""
+    missing = list(types)
+    try:
+        for rendition in made:
+            missing.remove(rendition.type)
+            yield rendition
+    except Stopped:
+        raise
+    except TranscodeError as error:
+        if not job.separately:
+            raise
+        yield from (TypeFailure(type_, error) for type_ in missing)
+
+
+def _picture(work: Bench, planned: Plan, wanted: Still) -> Iterator[Rendition]:
+    """The first picture that a look finds."""
+    path = work.job.folder.absolute() / wanted.file_name
+    for look in still.looks(wanted):
+        line = still.picture(work.tools.ffmpeg, work.input, planned, wanted, look)
+        with work.timed("thumbnail"):
+            work.encode(line)
+        if path.is_file() and path.stat().st_size:
+            yield check.picture(wanted, path, work.look(command.check(work.tools.ffprobe, path)))
+            return
+    raise InputCorrupt("Not one picture of the film could be decoded.", command=failures.shown(line))
+
+
+def _films(work: Bench, part: Plan, done: float, share: float) -> Iterator[Rendition]:
+    """All films of a plan in one run, then each checked."""
+    with work.timed("loudness"):
+        found = levels.settle(work, part)
+    line = command.encode(work.tools.ffmpeg, work.input, part, found)
+
+    def tell(report: Report) -> None:
+        work.job.watch.progress(progress(report, part.duration, done, share))
+
+    with work.timed("encode"):
+        words = work.encode(line, len(part.outputs), tell)
+    with work.timed("verify"):
+        missed = levels.warnings(work, part.outputs, found)
+    damaged = failures.damage(words)
+    for output in part.outputs:
+        notes = [missed.get(output.audio, "") if output.audio else "", _damage(damaged)]
+        yield _checked(work, part, output, line, " ".join(note for note in notes if note))
+
+
+def _checked(work: Bench, part: Plan, output: Output, line: Sequence[str], warning: str) -> Rendition:
+    path = work.job.folder.absolute() / output.file_name
+    try:
+        with work.timed("verify"):
+            return check.film(part, output, path, work.look(command.check(work.tools.ffprobe, path)), warning)
+    except TranscodeError as error:
+        error.command = error.command or failures.shown(line)
+        raise
+
+
+def _damage(places: int) -> str:
+    return f"The source has damaged places: ffmpeg complained {places} times." if places else ""

@@ -20,6 +20,7 @@ from kombu.utils.imports import symbol_by_name
 
 from transcode import logs
 from transcode.aws import clients
+from transcode.errors import TranscodeError
 from transcode.settings import Settings
 from workers.held import Held
 from workers.mailbox import MailboxChannel
@@ -136,6 +137,8 @@ class Channel(PollingChannel, VettingChannel, MailboxChannel):
             # Notifications in the task queue itself are uploads that nobody has recorded yet: they stay.
             if self.settings.event_queue_url:
                 self.sqs().purge_queue(QueueUrl=url)
+        except TranscodeError as exc:
+            raise CeleryCommandException(f"{queue} was not purged: {exc}", _TRY_LATER) from None
         except ClientError as exc:
             again = "PurgeQueueInProgress" in exc.response["Error"]["Code"]
             reason = "SQS allows one purge a minute; try again later" if again else str(exc)

@@ -109,8 +109,8 @@ class Farm:
         assert found.returncode == 0, found.stdout + found.stderr
         return found.stdout
 
-    def celery(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = self.environment(self.proxy.endpoint)
+    def celery(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        env = self.environment(self.proxy.endpoint, **more)
         command = [*CELERY, *arguments]
         return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 

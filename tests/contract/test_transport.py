@@ -289,12 +289,30 @@ def test_purge_says_how_many_and_a_second_one_is_a_sentence(farm: Farm) -> None:
     for n in range(3):
         farm.ask("tiny.note", f"purged{n}")
     farm.ask("tiny.note", "delayed", delay_seconds=60)
-    assert "4 messages" in farm.celery("purge", "-f").stdout
+    elsewhere = {"EVENT_QUEUE_URL": f"{farm.proxy.endpoint}/123456789012/events"}
+    assert "4 messages" in farm.celery("purge", "-f", **elsewhere).stdout
+    assert farm.counts() == (0, 0)
+    assert "before_purge" in farm.said()
     farm.proxy.add(Rule("PurgeQueue", Fault.status(403, "AWS.SimpleQueueService.PurgeQueueInProgress")))
-    again = farm.celery("purge", "-f")
+    again = farm.celery("purge", "-f", **elsewhere)
     assert "SQS allows one purge a minute" in again.stderr + again.stdout
     assert "Traceback" not in again.stderr
     assert again.returncode == 75
+
+
+def test_a_purge_that_cannot_cancel_deletes_nothing(farm: Farm) -> None:
+    farm.ask("tiny.note", "kept")
+    elsewhere = {"EVENT_QUEUE_URL": f"{farm.proxy.endpoint}/123456789012/events", "TINY_PURGE": "down"}
+    done = farm.celery("purge", "-f", **elsewhere)
+    assert (done.returncode, farm.counts()) == (75, (1, 0))
+    assert "does not answer" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_purge_leaves_a_queue_alone_where_notifications_share_it(farm: Farm) -> None:
+    farm.put("a notification that nobody has recorded yet")
+    assert farm.celery("purge", "-f").returncode == 0
+    assert farm.counts() == (1, 0)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT], ids=lambda how: how.name)

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     max_input_bytes: int = Field(50 * 10**9, ge=1, description="largest input, bytes")
     ffmpeg_path: str = Field("", description="ffmpeg to use; unset: PATH if fit, else the packaged one")
     ffprobe_path: str = Field("", description="ffprobe to use; unset: PATH, else the packaged one")
+    sandbox: Literal["auto", "bwrap", "landlock", "none"] = Field(
+        "auto", description="walls around ffmpeg: bwrap, landlock, none, or auto for the best that holds here"
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod

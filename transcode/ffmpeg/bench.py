@@ -11,10 +11,13 @@ from transcode.ffmpeg.binaries import Tools
 from transcode.ffmpeg.probe import Source
 from transcode.ffmpeg.progress import Report
 from transcode.ffmpeg.runner import Limits
+from transcode.ffmpeg.sandbox import Cell
 from transcode.ports import RenderJob
 
 # Seconds for ffprobe: it reads 20 MB of an upload, or every packet header of a rendition on a slow disk.
 _LOOK = 300.0
+# Bytes of address space for ffprobe: a header can ask for any amount of memory.
+_LOOK_MEMORY = 4 * 1024**3
 # Seconds for a run: at least these, then this many times the film's length per rendition, at most two days.
 _LEAST, _TIMES_LENGTH, _MOST = 600.0, 20.0, 48 * 3600.0
 # Seconds where the file does not say how long it is.
@@ -35,6 +38,11 @@ class Bench:
         """The upload, as a path that holds from any folder."""
         return self.job.input.absolute()
 
+    @property
+    def folder(self) -> Path:
+        """The job's folder, as a path that holds from any folder."""
+        return self.job.folder.absolute()
+
     def encode(
         self, command: Sequence[str], renditions: int = 1, on_report: Callable[[Report], None] = lambda _: None
     ) -> str:
@@ -45,15 +53,16 @@ class Bench:
         """
         limits = limits_for(self.job.source, renditions)
         ended = runner.run(
-            command, limits, folder=self.job.folder, check=self.job.watch.check, on_report=on_report
+            command, limits, folder=self.folder, cell=self.tools.sandbox.cell([self.input], self.folder),
+            check=self.job.watch.check, on_report=on_report,
         )  # fmt: skip
         if ended.status:
             raise failures.error(ended, command)
         return ended.words
 
     def look(self, command: Sequence[str]) -> str:
-        """Run ffprobe; its answer."""
-        return look(command, self.job.watch.check)
+        """Run ffprobe on something in the job's folder; its answer."""
+        return look(command, self.tools.sandbox.cell([self.folder]), self.job.watch.check)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -66,13 +75,13 @@ class Bench:
             self.job.phases[phase] = round(spent, 3)
 
 
-def look(command: Sequence[str], check: Callable[[], None] = lambda: None) -> str:
-    """Run ffprobe; its answer.
+def look(command: Sequence[str], cell: Cell, check: Callable[[], None] = lambda: None) -> str:
+    """Run ffprobe inside these walls; its answer.
 
     Raises:
         TranscodeError: what its words mean.
     """
-    ended = runner.run(command, Limits(seconds=_LOOK), check=check)
+    ended = runner.run(command, Limits(seconds=_LOOK, address_space=_LOOK_MEMORY), cell=cell, check=check)
     if ended.status:
         raise failures.error(ended, command)
     return ended.answer

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from transcode.errors import SettingsError, TranscodeError
 from transcode.ffmpeg.runner import Limits, run
+from transcode.ffmpeg.sandbox import OPEN, Sandbox
 from transcode.settings import Settings
 
 # Without these no preset can be made.
@@ -37,7 +38,7 @@ _LISTED = re.compile(r"^ [A-Z.|]{2,8} +([\w-]+) ", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Tools:
-    """The two programs, and what ffmpeg has."""
+    """The two programs, what ffmpeg has, and the walls inside which they read uploads."""
 
     ffmpeg: Path
     ffprobe: Path
@@ -45,6 +46,7 @@ class Tools:
     encoders: frozenset[str]
     decoders: frozenset[str]
     filters: frozenset[str]
+    sandbox: Sandbox = OPEN
 
 
 @dataclass(frozen=True)

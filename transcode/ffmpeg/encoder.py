@@ -6,11 +6,11 @@ Pictures first, then the levels of the sound, then one ffmpeg for all films, the
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transcode.errors import InputCorrupt, InputEmpty, InputNotMedia, InputTruncated, Stopped, TranscodeError
-from transcode.ffmpeg import bench, binaries, check, command, failures, guard, levels, still
+from transcode.ffmpeg import bench, binaries, check, command, failures, guard, levels, seen, still
 from transcode.ffmpeg.bench import Bench
 from transcode.ffmpeg.binaries import Tools
 from transcode.ffmpeg.lanes import Capabilities
@@ -36,9 +36,11 @@ class FfmpegEncoder:
         """The encoder of a worker with these settings; its tasks share the machine's cores.
 
         Raises:
-            SettingsError: there is no ffmpeg that works.
+            SettingsError: there is no ffmpeg that works, or the sandbox that is asked for does not hold here.
         """
-        return cls(binaries.find(settings), math.ceil(_cores() / settings.max_concurrent_tasks))
+        tools = binaries.find(settings)
+        tools = replace(tools, sandbox=seen.sandbox(settings.sandbox, tools.ffmpeg, tools.ffprobe))
+        return cls(tools, math.ceil(_cores() / settings.max_concurrent_tasks))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -50,7 +52,8 @@ class FfmpegEncoder:
         if not path.stat().st_size:
             raise InputEmpty("The file has no bytes.")
         try:
-            return read(bench.look(command.probe(self.tools.ffprobe, path.absolute())))
+            cell = self.tools.sandbox.cell([path.absolute()])
+            return read(bench.look(command.probe(self.tools.ffprobe, path.absolute()), cell))
         except InputTruncated as error:
             if "moov atom" not in error.output or guard.begins_like_mov(path):
                 raise

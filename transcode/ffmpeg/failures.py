@@ -16,6 +16,7 @@ from transcode.errors import (
     DiskFull,
     EncoderCrashed,
     EncoderFailed,
+    EncoderTimeout,
     InputCorrupt,
     InputNotMedia,
     InputTooLarge,
@@ -29,6 +30,7 @@ NOT_MEDIA = "The file is no media file of an accepted kind; MP4, MOV, MKV, WebM,
 
 # First match wins: what explains the rest stands first. Groups of a pattern fill the sentence.
 _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
+    (r"(?m)^bwrap: ", EncoderFailed, "The sandbox could not be set up around ffmpeg."),
     (r"No space left on device", DiskFull, "The worker's scratch disk is full."),
     (
         r"Skipped opening external track", InputCorrupt,
@@ -89,6 +91,8 @@ def error(ended: Ended, command: Sequence[str]) -> TranscodeError:
 def _cause(ended: Ended) -> tuple[type[TranscodeError], str]:
     if ended.status == -signal.SIGXFSZ:
         return InputTooLarge, "A rendition would be far larger than its source; the source is not what it says."
+    if ended.status == -signal.SIGXCPU:
+        return EncoderTimeout, "ffmpeg used all the processor time that it may have."
     for pattern, kind, sentence in _TABLE:
         if match := re.search(pattern, ended.words):
             return kind, sentence.format(*match.groups())

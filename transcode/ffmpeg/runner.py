@@ -1,10 +1,11 @@
 """Starts ffmpeg and ffprobe. The only place in the product where a process is started.
 
 A run has its own process group, dies with this process, gets no secrets by its environment, and is gone
-when `run` returns, however it returns. What its words mean is in `failures`.
+when `run` returns, however it returns. What it may touch is in `sandbox`, what its words mean in `failures`.
 """
 
 import ctypes
+import math
 import os
 import re
 import resource
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from transcode.errors import EncoderStalled, EncoderTimeout
+from transcode.ffmpeg import landlock
 from transcode.ffmpeg.progress import Reader, Report
+from transcode.ffmpeg.sandbox import Cell
 from transcode.ffmpeg.stall import Signs, Stall
 
 # Seconds between looks at a run: quick enough for a person who cancels.
@@ -30,6 +33,10 @@ _GRACE = 5.0
 _WORDS_KEPT = 64 * 1024
 # Characters of ffprobe's JSON: a hundred streams take 200 KB.
 _ANSWER_KEPT = 4 * 1024 * 1024
+# Files open at once: a dozen of its own, as many as it has threads, and far below what would starve the machine.
+_OPEN_FILES = 256
+# Seconds between the signal that says that the processor time is up and the one that cannot be ignored.
+_CPU_GRACE = 5
 _PR_SET_PDEATHSIG = 1
 # Found before any fork: the child may not load anything.
 _PRCTL = ctypes.CDLL(None, use_errno=True).prctl
@@ -37,12 +44,19 @@ _PRCTL = ctypes.CDLL(None, use_errno=True).prctl
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+_OPEN = Cell()
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use at most: seconds by the clock, bytes of one file."""
+    """What a run may use at most: seconds by the clock, bytes of one file, bytes of address space.
+
+    No address space is told for ffmpeg: graphics drivers reserve far more than they use.
+    """
 
     seconds: float
     largest_file: int = 1 << 40
+    address_space: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,8 @@ def _ignored(_: Report) -> None:
 
 
 def run(
-    command: Sequence[str], limits: Limits, *, folder: Path | None = None, check: Callable[[], None] = _nothing,
-    on_report: Callable[[Report], None] = _ignored,
+    command: Sequence[str], limits: Limits, *, folder: Path | None = None, cell: Cell = _OPEN,
+    check: Callable[[], None] = _nothing, on_report: Callable[[Report], None] = _ignored,
 ) -> Ended:  # fmt: skip
     """Run a command to its end.
 
@@ -72,54 +86,69 @@ def run(
         command: from `command` or `still`, never from outside.
         limits: what it may use.
         folder: where it runs and writes; without one nothing is watched for growth.
+        cell: what it may touch.
         check: asked several times a second; what it raises ends the run and comes out of here.
         on_report: told of each progress block.
 
     Raises:
         EncoderStalled, EncoderTimeout: it did not move any more, or took too long.
     """
-    process = _start(command, limits, folder)
+    with cell.rules() as rules:
+        process = _start(cell.line(command), limits, folder, rules)
     pipes = _Pipes(process)
     try:
         _attend(process, pipes, limits, folder, check, on_report)
     finally:
         _end(process)
         pipes.close()
-    return pipes.ended(process.returncode)
+    return pipes.ended(cell.status(process.returncode))
 
 
-def _start(command: Sequence[str], limits: Limits, folder: Path | None) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], limits: Limits, folder: Path | None, rules: int) -> "subprocess.Popen[bytes]":
     """Start it. The thread that calls must outlive the run: the kernel takes it for the parent."""
     parent = os.getpid()
+    limited = _limited(limits)
 
-    def die_with_parent() -> None:
+    def before_it_begins() -> None:
         # Only system calls: this runs between fork and exec, where another thread's lock may be held for ever.
-        # Without it a killed worker leaves its ffmpeg running beside the rescuer's.
+        # Without the first a killed worker leaves its ffmpeg running beside the rescuer's.
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        # Here and not from outside: bwrap would have started ffmpeg before they came.
+        for what, most in limited:
+            resource.setrlimit(what, most)
+        landlock.enter(rules)
 
-    process = subprocess.Popen(
-        list(command), cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509
+    return subprocess.Popen(
+        command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True, preexec_fn=before_it_begins,  # noqa: PLW1509
     )  # fmt: skip
-    # From outside: setting limits in the child would need the interpreter there.
-    _limit(process.pid, resource.RLIMIT_CORE, 0)
-    _limit(process.pid, resource.RLIMIT_FSIZE, limits.largest_file)
-    return process
+
+
+def _limited(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
+    """The limits as the kernel takes them: which, the one that is told and the hard one."""
+    # Seconds on every core: the clock ends a run earlier, so this ends only one that has escaped from it.
+    cpu = math.ceil(limits.seconds) * (os.cpu_count() or 1)
+    wanted = [
+        (resource.RLIMIT_CORE, 0, 0), (resource.RLIMIT_FSIZE, limits.largest_file, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES, 0), (resource.RLIMIT_CPU, cpu, _CPU_GRACE),
+    ]  # fmt: skip
+    if limits.address_space is not None:
+        wanted.append((resource.RLIMIT_AS, limits.address_space, 0))
+    return [(what, (_allowed(what, most), _allowed(what, most + more))) for what, most, more in wanted]
+
+
+def _allowed(what: int, most: int) -> int:
+    """A limit, or the machine's own where that is lower: it cannot be raised."""
+    hard = resource.getrlimit(what)[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _environment() -> dict[str, str]:
     """What ffmpeg needs; credentials of the worker are not among it."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "AV_LOG_FORCE_NOCOLOR": "1"}
-
-
-def _limit(pid: int, what: int, most: int) -> None:
-    try:
-        resource.prlimit(pid, what, (most, most))
-    except (ProcessLookupError, PermissionError):
-        return  # it has ended already, or the machine's own limit is lower
 
 
 class _Pipes:

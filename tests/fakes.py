@@ -62,7 +62,6 @@ class MemoryTasks:
         # Plain values, not models: what another version wrote stays in them, as it does in the table.
         self.items: dict[str, dict[str, Any]] = {}
         self.aside: dict[tuple[str, str], dict[str, Any]] = {}
-        self._owners: dict[tuple[str, str], tuple[str, str]] = {}
 
     def create(self, task: Task) -> bool:
         """As the port says."""
@@ -128,15 +127,6 @@ class MemoryTasks:
         with self._lock:
             return {n: v for n, v in _copy(self.aside.get((task_id, name), {})).items() if n != "expires_at"}
 
-    def own_key(self, bucket: str, key: str, task_id: str, order: str) -> bool:
-        """As the port says."""
-        with self._lock:
-            owner, greatest = self._owners.get((bucket, key), (task_id, order))
-            if owner != task_id and greatest > order:
-                return False
-            self._owners[bucket, key] = task_id, order
-            return True
-
 
 def _item(task: Task) -> dict[str, Any]:
     return task.model_dump(mode="json")
@@ -174,6 +164,7 @@ class StoredObject:
     path: Path
     facts: ObjectFacts
     content_type: str = ""
+    order: str = ""
 
 
 @dataclass
@@ -181,6 +172,7 @@ class _Parts:
     paths: list[Path]
     tags: list[str]
     content_type: str
+    order: str
 
 
 class FolderStorage:
@@ -226,10 +218,10 @@ class FolderStorage:
             raise
 
     def send_parts(
-        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None]
+        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None], order: str = ""
     ) -> tuple[str, list[str]]:
         """As the port says. Nothing is left of an upload whose `on_bytes` raised."""
-        upload_id = self._new_upload(content_type)
+        upload_id = self._new_upload(content_type, order)
         try:
             for chunk in _chunks(path, self.part_size):
                 self._add_part(upload_id, chunk)
@@ -239,18 +231,28 @@ class FolderStorage:
             raise
         return upload_id, list(self.unfinished[upload_id].tags)
 
-    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str]) -> None:
+    def order(self, bucket: str, key: str) -> str:
+        """As the port says."""
+        with self._lock:
+            stored = self.objects.get((bucket, key))
+            return stored.order if stored else ""
+
+    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str], order: str = "") -> bool:
         """As the port says."""
         digests = b"".join(bytes.fromhex(tag.strip('"')) for tag in tags)
-        etag = f"{_md5(digests).hexdigest()}-{len(tags)}"
+        etag = f'"{_md5(digests).hexdigest()}-{len(tags)}"'
         with self._lock:
             stored, parts = self.objects.get((bucket, key)), self.unfinished.get(upload_id)
-            if parts and parts.tags == list(tags):
-                data = b"".join(p.read_bytes() for p in parts.paths)
-                self._keep(bucket, key, data, etag, parts.content_type)
-                self.abort(bucket, key, upload_id)
-            elif not stored or stored.facts.etag != etag:
+            if stored and stored.facts.etag == etag:
+                return True
+            if order and stored and stored.order > order:
+                return False
+            if not parts or parts.tags != list(tags):
                 raise ServiceUnavailable(f"The upload of {key} is gone and the object is not there.")
+            data = b"".join(p.read_bytes() for p in parts.paths)
+            self._keep(bucket, key, data, etag, parts.content_type, parts.order)
+            self.abort(bucket, key, upload_id)
+            return True
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """As the port says."""
@@ -272,19 +274,19 @@ class FolderStorage:
     def _path(self, bucket: str, key: str) -> Path:
         return self._folder / bucket / hashlib.sha256(key.encode()).hexdigest()
 
-    def _keep(self, bucket: str, key: str, data: bytes, etag: str, content_type: str) -> ObjectFacts:
+    def _keep(self, bucket: str, key: str, data: bytes, etag: str, content_type: str, order: str = "") -> ObjectFacts:
         with self._lock:
             path = self._path(bucket, key)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             facts = ObjectFacts(size=len(data), etag=etag, version_id="", modified=timestamp(self._clock()))
-            self.objects[bucket, key] = StoredObject(path, facts, content_type)
+            self.objects[bucket, key] = StoredObject(path, facts, content_type, order)
             return facts
 
-    def _new_upload(self, content_type: str) -> str:
+    def _new_upload(self, content_type: str, order: str) -> str:
         with self._lock:
             self._serial += 1
-            self.unfinished[f"upload-{self._serial}"] = _Parts([], [], content_type)
+            self.unfinished[f"upload-{self._serial}"] = _Parts([], [], content_type, order)
             return f"upload-{self._serial}"
 
     def _add_part(self, upload_id: str, data: bytes) -> None:

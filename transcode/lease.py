@@ -91,7 +91,7 @@ class Lease:
         except ServiceUnavailable as exc:
             log.debug("Progress not written", error=str(exc))
             return
-        if found.get("cancel"):
+        if found.get("cancel") == self.task.epoch:
             self._reason = self._reason or Cancelled("The task was cancelled.")
 
     def beat(self) -> None:

@@ -73,10 +73,6 @@ class TaskStore(Protocol):
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """A side item, empty where there is none."""
 
-    def own_key(self, bucket: str, key: str, task_id: str, order: str) -> bool:
-        """Claim an output key; False when a task of greater `order` owns it. Claiming again is harmless."""
-
-
 @dataclass(frozen=True)
 class ObjectFacts:
     """What S3 says of an object; `modified` is a timestamp."""
@@ -105,12 +101,22 @@ class ObjectStorage(Protocol):
         """
 
     def send_parts(
-        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None]
+        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None], order: str = ""
     ) -> tuple[str, list[str]]:
-        """Send a file as an unfinished multipart upload: its id and the tags of its parts, in order."""
+        """Send a file as an unfinished multipart upload: its id and the tags of its parts, in order.
 
-    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str]) -> None:
-        """Make the parts the object. Harmless when repeated by anybody."""
+        `order` stays with the object: its place among all that are made for the same key, later is greater.
+        """
+
+    def order(self, bucket: str, key: str) -> str:
+        """The order of the object that stands under a key; empty where there is none, or none of ours."""
+
+    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str], order: str = "") -> bool:
+        """Make the parts the object. Harmless when repeated by anybody.
+
+        With an `order`, an object of greater order is never replaced, not even by a caller that was held
+        up for hours: then False, and the parts are left as they are.
+        """
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """Throw unfinished parts away. Harmless when repeated."""

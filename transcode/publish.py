@@ -32,7 +32,7 @@ def send(attempt: Attempt, made: Rendition) -> None:
     )  # fmt: skip
     with attempt.phase("upload", "upload"):
         upload_id, tags = desk.storage.send_parts(
-            task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check()
+            task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check(), task.output_order
         )
     made.path.unlink()
     output = Output(
@@ -47,9 +47,15 @@ def throw_away(attempt: Attempt) -> None:
     """Abort the uploads of an attempt that will not publish."""
     for entry in attempt.plan.values():
         try:
-            attempt.desk.storage.abort(attempt.task.output_bucket, entry["output"]["key"], entry["upload_id"])
+            _abort(attempt.desk.storage, attempt.task, entry)
         except TranscodeError as exc:
             log.warning("Upload left behind; the bucket's lifecycle rule removes it", error=str(exc))
+
+
+def _abort(storage: ObjectStorage, task: Task, entry: dict[str, Any]) -> None:
+    # Without an id there is none: S3 might take the call for the deletion of the object itself.
+    if entry["upload_id"]:
+        storage.abort(task.output_bucket, entry["output"]["key"], entry["upload_id"])
 
 
 def commit(attempt: Attempt) -> None:
@@ -79,19 +85,22 @@ def _waited(task: Task) -> float:
 
 
 def _leave_to_newer(attempt: Attempt) -> None:
-    """Claim the output keys; what a newer task of the same keys owns is left to it."""
-    task, desk = attempt.task, attempt.desk
+    """What a newer task has published under the same key is left to it, before anything is decided.
+
+    What is published later than this look is found by `_show`, which cannot be overtaken.
+    """
+    task, storage = attempt.task, attempt.desk.storage
     lost = [
         name for name, entry in attempt.plan.items()
-        if not desk.store.own_key(task.output_bucket, entry["output"]["key"], task.task_id, task.output_order)
+        if storage.order(task.output_bucket, entry["output"]["key"]) > task.output_order
     ]  # fmt: skip
     if lost and len(lost) == len(attempt.plan):
-        raise Superseded("A newer upload or task of the same key has taken its outputs over.")
+        raise Superseded("A newer upload or task of the same key has published its outputs already.")
     for name in lost:
         entry = attempt.plan[name]
-        desk.storage.abort(task.output_bucket, entry["output"]["key"], entry["upload_id"])
+        _abort(storage, task, entry)
         entry |= {"upload_id": "", "tags": []}
-        entry["output"]["warning"] = "A newer task owns this key; its rendition stands."
+        entry["output"]["warning"] = "A newer task's rendition stands under this key."
 
 
 def _failed_types(attempt: Attempt) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def roll_forward(store: TaskStore, storage: ObjectStorage, task: Task, clock: Cl
     for name, entry in plan["types"].items():
         outputs[name] = Output.model_validate(entry["output"])
         if entry["upload_id"]:
-            _show(store, storage, task, outputs[name].key, entry)
+            _show(storage, task, outputs[name].key, entry)
     try:
         return ledger.move(store, task, lambda t: steps.published(_same(t, task), clock(), outputs))
     except Conflict:
@@ -132,10 +141,9 @@ def _same(found: Task, task: Task) -> Task:
     return found
 
 
-def _show(store: TaskStore, storage: ObjectStorage, task: Task, key: str, entry: dict[str, Any]) -> None:
-    if store.own_key(task.output_bucket, key, task.task_id, task.output_order):
-        storage.complete(task.output_bucket, key, entry["upload_id"], entry["tags"])
+def _show(storage: ObjectStorage, task: Task, key: str, entry: dict[str, Any]) -> None:
+    if storage.complete(task.output_bucket, key, entry["upload_id"], entry["tags"], task.output_order):
         log.info("Upload completed", task_id=task.task_id, key=key)
     else:
-        storage.abort(task.output_bucket, key, entry["upload_id"])
+        _abort(storage, task, entry)
         log.info("Output left to a newer task", task_id=task.task_id, key=key)

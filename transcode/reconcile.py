@@ -7,6 +7,7 @@ while all goes well.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from transcode import counts, ledger, logs, publish, steps
@@ -72,14 +73,18 @@ class Reconciler:
         """Cancel what waited when the queue was purged; however often this is cut short, the wish stays."""
         if self.purge.before <= self.purge.done:
             return 0
-        cancelled = sum(self._mend(task, self._cancel_purged) for task in self._all(Status.PENDING))
+        # What fails here breaks the pass off: `done` is true only when none was left out.
+        cancelled = sum(self._cancel_purged(task) for task in self._all(Status.PENDING))
         self.desk.store.merge_aside(FARM, ASIDE.PURGE, {"done": self.purge.before})
         log.info("Queue purged", cancelled=cancelled)
         return cancelled
 
-    def _cancel_purged(self, task: Task) -> bool:
-        ledger.move(self.desk.store, task, lambda t: steps.purged(t, self.purge.before, self.desk.clock()))
-        return True
+    def _cancel_purged(self, listed: Task) -> bool:
+        with suppress(Conflict, NotFound):
+            task = self.desk.store.read(listed.task_id)
+            ledger.move(self.desk.store, task, lambda t: steps.purged(t, self.purge.before, self.desk.clock()))
+            return True
+        return False
 
     def _all(self, status: Status) -> Iterator[Task]:
         page = self.desk.store.page(Query(status=status, limit=_PAGE))

@@ -10,7 +10,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from transcode import ledger, logs, publish, retries, steps
@@ -99,7 +99,10 @@ def _scratch(tools: Tools, task: Task) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        # Never the task's whole folder: an attempt that took over may be at work in it.
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
 
 
 def _understood(exc: Exception) -> TranscodeError:

@@ -33,8 +33,10 @@ def _written(task: Task, now: float, **changes: Any) -> Task:
 
 
 def sent(task: Task, now: float) -> Task:
-    """A message for this task has been sent."""
-    return _written(task, now, sent_at=timestamp(now), send_count=task.send_count + 1)
+    """A message for this task has been sent. It waits since the same moment as before, so that counts for a purge."""
+    return _written(
+        task, now, sent_at=timestamp(now), send_count=task.send_count + 1, updated_at=task.updated_at,
+    )  # fmt: skip
 
 
 def lease_over(task: Task, now: float) -> bool:

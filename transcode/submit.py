@@ -155,7 +155,6 @@ def retry(desk: Desk, task_id: str) -> Task:
         NotFound, Conflict: there is no such task, or it is neither failed nor cancelled.
     """
     task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.retried(t, desk.clock()))
-    desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": False})
     log.info("Task retried", task_id=task_id)
     return deliver(desk, task)
 
@@ -180,6 +179,7 @@ def cancel(desk: Desk, task_id: str) -> Task:
     task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
     if task.cancel_requested:
         # The worker reads this with each progress it writes, long before its next heartbeat.
-        desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": True})
+        # It names the attempt it is meant for, so that one which comes late stops no other.
+        desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": task.epoch})
     log.info("Task cancelled", task_id=task_id, status=task.status)
     return task

@@ -180,6 +180,39 @@ def unfinished(storage: ObjectStorage) -> list[str]:
     return [upload["UploadId"] for upload in found]
 
 
+class TestOrder:
+    """Two tasks that write the same key: the newest stands, however late the older one comes."""
+
+    def upload(self, storage: ObjectStorage, file: Path, text: str, order: str) -> tuple[str, list[str]]:
+        file.write_text(text)
+        return storage.send_parts(OUTPUT, KEY, file, "video/mp4", nothing, order)
+
+    def test_an_object_tells_its_order(self, storage: ObjectStorage, file: Path) -> None:
+        assert storage.order(OUTPUT, KEY) == ""
+        assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "one", "2025#1"), "2025#1")
+        assert storage.order(OUTPUT, KEY) == "2025#1"
+
+    def test_an_older_one_never_replaces_a_newer_one(self, storage: ObjectStorage, file: Path) -> None:
+        older = self.upload(storage, file, "older", "2025#1")
+        newer = self.upload(storage, file, "newer", "2025#2")
+        assert storage.complete(OUTPUT, KEY, *newer, "2025#2")
+        assert not storage.complete(OUTPUT, KEY, *older, "2025#1")
+        assert storage.order(OUTPUT, KEY) == "2025#2"
+        assert storage.head(OUTPUT, KEY).size == 5
+
+    def test_a_newer_one_replaces_an_older_one_and_again_is_harmless(self, storage: ObjectStorage, file: Path) -> None:
+        for text, order in (("older", "2025#1"), ("the newer", "2025#2")):
+            sent = self.upload(storage, file, text, order)
+            assert storage.complete(OUTPUT, KEY, *sent, order)
+            assert storage.complete(OUTPUT, KEY, *sent, order)
+        assert storage.head(OUTPUT, KEY).size == 9
+
+    def test_an_object_of_somebody_else_is_replaced(self, storage: ObjectStorage, file: Path) -> None:
+        assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "foreign", ""))
+        assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "ours", "2025#1"), "2025#1")
+        assert storage.order(OUTPUT, KEY) == "2025#1"
+
+
 class TestS3:
     """What only S3 can show."""
 
@@ -262,6 +295,25 @@ class TestS3:
         s3.complete(OUTPUT, KEY, *sent)
         with pytest.raises(ServiceUnavailable, match=r"upload of .* is gone"):
             s3.complete(OUTPUT, KEY, sent[0], [sent[1][0].replace(sent[1][0][1:9], "00000000")])
+
+    def test_one_that_was_overtaken_between_look_and_completion_looks_again(
+        self, s3: S3Storage, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """S3 checks the condition in the moment of completing; what stands there then decides."""
+        older = s3.send_parts(OUTPUT, KEY, file, "video/mp4", nothing, "2025#1")
+        file.write_bytes(b"newer")
+        newer = s3.send_parts(OUTPUT, KEY, file, "video/mp4", nothing, "2025#2")
+        look = s3._standing
+
+        def overtaken(bucket: str, key: str) -> dict[str, object]:
+            found = look(bucket, key)
+            monkeypatch.setattr(s3, "_standing", look)
+            assert s3.complete(OUTPUT, KEY, *newer, "2025#2")
+            return found
+
+        monkeypatch.setattr(s3, "_standing", overtaken)
+        assert not s3.complete(OUTPUT, KEY, *older, "2025#1")
+        assert s3.order(OUTPUT, KEY) == "2025#2"
 
     @pytest.mark.parametrize(("checksum", "ours"), [("rDHRtA==-2", True), ("AAAAAA==-2", False), ("rDHRtA==-1", False)])
     def test_where_etags_are_no_digests_the_checksum_proves_the_object(

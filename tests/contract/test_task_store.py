@@ -293,25 +293,9 @@ class TestSideItems:
         task = a_task()
         store.create(task)
         store.merge_aside(task.task_id, ASIDE.LIVE, {"percent": 1})
-        store.own_key("renditions", "a.mp4", task.task_id, "1")
+        store.add_aside("farm", "ended-2025-01-15", "09-completed")
         for filters in ({}, {"date": "2025-01-15"}, {"status": Status.PENDING}):
             assert walked(store, **filters) == [task.task_id]
-
-
-class TestOutputKeys:
-    def test_the_newest_owns_the_key(self, store: TaskStore) -> None:
-        assert store.own_key("renditions", "a.mp4", "older", "2025-01-15#1")
-        assert store.own_key("renditions", "a.mp4", "newer", "2025-01-15#2")
-        assert not store.own_key("renditions", "a.mp4", "older", "2025-01-15#1")
-
-    def test_claiming_again_is_harmless(self, store: TaskStore) -> None:
-        assert store.own_key("renditions", "a.mp4", "t1", "1")
-        assert store.own_key("renditions", "a.mp4", "t1", "1")
-
-    def test_other_keys_and_buckets_are_others(self, store: TaskStore) -> None:
-        assert store.own_key("renditions", "a.mp4", "newer", "2")
-        assert store.own_key("renditions", "b.mp4", "older", "1")
-        assert store.own_key("elsewhere", "a.mp4", "older", "1")
 
 
 class TestDynamo:
@@ -424,12 +408,6 @@ class TestDynamo:
         dynamo.create(task)
         line(dynamo._client).lose_answers("PutItem")
         assert not dynamo.create(task.model_copy(update={"updated_at": timestamp(START + 1)}))
-
-    @pytest.mark.parametrize("retried", [True, False])
-    def test_a_key_claim_whose_answer_is_lost_holds(self, dynamo: DynamoTasks, line: type[Line], retried: bool) -> None:
-        line(dynamo._client).lose_answers("PutItem", retried=retried)
-        assert dynamo.own_key("renditions", "a.mp4", "t1", "1")
-        assert not dynamo.own_key("renditions", "a.mp4", "t0", "0")
 
     def test_refusals_say_what_may_not_be_done_and_where(self, dynamo: DynamoTasks, line: type[Line]) -> None:
         body = b'{"__type":"com.amazon#AccessDeniedException","message":"User arn:aws:iam::1:user/x is not authorized"}'

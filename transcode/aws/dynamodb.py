@@ -1,7 +1,7 @@
 """`ports.TaskStore` in DynamoDB: conditional writes of records and side items. Lists are in `listing`.
 
-Beside a record `<id>` lie its side items `<id>#<name>`, and `output#<bucket>/<key>` says which task owns
-an output key. None of them has the attributes of an index, so no list ever shows or pays for them.
+Beside a record `<id>` lie its side items `<id>#<name>`. They have none of the attributes of an index, so no
+list ever shows or pays for them.
 """
 
 import time
@@ -119,33 +119,6 @@ class DynamoTasks:
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """As the port says."""
         return _values(self._item(f"{task_id}#{name}"))
-
-    def own_key(self, bucket: str, key: str, task_id: str, order: str) -> bool:
-        """As the port says."""
-        claim = _key(f"output#{bucket}/{key}") | {
-            "holder": records.attribute(task_id), "claim_order": records.attribute(order),
-        }  # fmt: skip
-        claim |= {n: records.attribute(v) for n, v in self._expiry("").items()}
-        try:
-            return self._claim(claim)
-        except Unknown:
-            if self._item(f"output#{bucket}/{key}").get("holder") == task_id:
-                return True
-            raise
-
-    def _claim(self, claim: Item) -> bool:
-        with self._told("PutItem", write=True):
-            try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=claim,
-                    ConditionExpression="attribute_not_exists(task_id) OR holder = :holder OR claim_order <= :order",
-                    ExpressionAttributeValues={":holder": claim["holder"], ":order": claim["claim_order"]},
-                )
-            except ClientError as exc:
-                _in_the_way(exc)
-                return False
-        return True
 
     def _expiry(self, name: str) -> dict[str, Any]:
         """When an item beside the record goes: live ones in a day, others a day after their record."""

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
+# The object's metadata that tells its place among all that are made for the same key.
+_ORDER = "transcode-order"
+# S3's words for a condition that does not hold, and for a write that came in between.
+_OVERTAKEN = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+# How often a completion may be overtaken: by one writer per task of the same key, and those are few.
+_RACES = 5
 # Storage classes whose objects must be restored, for hours, before they can be read.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -88,12 +94,12 @@ class S3Storage:
             )
 
     def send_parts(
-        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None]
+        self, bucket: str, key: str, path: Path, content_type: str, on_bytes: Callable[[int], None], order: str = ""
     ) -> tuple[str, list[str]]:
         """As the port says; nothing is left of an upload that raised. Tags are for `complete` alone."""
         with _told("CreateMultipartUpload", bucket):
             answer = self._client.create_multipart_upload(
-                Bucket=bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
+                Bucket=bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32", Metadata={_ORDER: order}
             )
         upload_id = answer["UploadId"]
         try:
@@ -109,30 +115,50 @@ class S3Storage:
         except TranscodeError as exc:
             log.warning("Upload left behind; the bucket's lifecycle rule removes it", key=key, error=str(exc))
 
-    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str]) -> None:
+    def order(self, bucket: str, key: str) -> str:
+        """As the port says."""
+        return _order(self._standing(bucket, key))
+
+    def complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str], order: str = "") -> bool:
         """As the port says.
 
         Raises:
             ServiceUnavailable: no answer; or the upload is gone, and the object is not made of its parts.
         """
+        for _ in range(_RACES):
+            there = self._standing(bucket, key)
+            if _made_of(there, tags):
+                return True
+            if order and _order(there) > order:
+                return False
+            if self._complete(bucket, key, upload_id, tags, _unchanged(there) if order else {}):
+                return True
+        raise ServiceUnavailable(f"Others kept writing {bucket}/{key} while it was to be completed.")
+
+    def _complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str], condition: dict[str, Any]) -> bool:
+        """One try; False when another object stands there than was seen."""
         parts = [_part(number, tag) for number, tag in enumerate(tags, start=1)]
         try:
             self._client.complete_multipart_upload(
-                Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}
+                Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, **condition
             )
         except (ClientError, BotoCoreError) as exc:
+            if isinstance(exc, ClientError) and faults.code(exc) in _OVERTAKEN:
+                return False
             # Somebody completed it before us, or our own first try did: then the object is there.
-            if not self._made_of(bucket, key, tags):
+            if not _made_of(self._standing(bucket, key), tags):
                 raise _not_completed(exc, bucket, key) from exc
+        return True
 
-    def _made_of(self, bucket: str, key: str, tags: Sequence[str]) -> bool:
-        """Whether the object is what these parts make; the checksum tells it also where KMS changes ETags."""
-        try:
-            found = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        except (ClientError, BotoCoreError):
-            return False
-        etag, checksum = _whole(tags)
-        return found["ETag"].strip('"') == etag or (checksum != "" and found.get("ChecksumCRC32") == checksum)
+    def _standing(self, bucket: str, key: str) -> dict[str, Any]:
+        """What stands under a key; empty when nothing does."""
+        with _told("HeadObject", bucket):
+            try:
+                return {**self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")}
+            except ClientError as exc:
+                if not faults.is_missing(exc):
+                    raise
+        return {}
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """As the port says."""
@@ -149,6 +175,21 @@ class S3Storage:
             return self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
+
+
+def _order(there: dict[str, Any]) -> str:
+    return str(there.get("Metadata", {}).get(_ORDER, ""))
+
+
+def _made_of(there: dict[str, Any], tags: Sequence[str]) -> bool:
+    """Whether an object is what these parts make; the checksum tells it also where KMS changes ETags."""
+    etag, checksum = _whole(tags)
+    return there.get("ETag", "").strip('"') == etag or (checksum != "" and there.get("ChecksumCRC32") == checksum)
+
+
+def _unchanged(there: dict[str, Any]) -> dict[str, Any]:
+    """The condition that what was seen still stands there: S3 checks it in the moment of completing."""
+    return {"IfMatch": there["ETag"]} if there else {"IfNoneMatch": "*"}
 
 
 def _signer(settings: Settings) -> "S3Client":

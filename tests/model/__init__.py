@@ -1,0 +1,1 @@
+"""A deterministic simulator that runs the real code of `transcode` under seeded faults. See `play`."""

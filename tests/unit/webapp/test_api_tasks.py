@@ -212,7 +212,7 @@ def test_a_processing_task_is_asked_to_stop(client: FlaskClient, bench: Bench) -
     task = moved(bench, made(bench), claim)
     found = client.post(f"/api/tasks/{task.task_id}/cancel").get_json()
     assert (found["task"]["status"], found["task"]["cancel_requested"]) == ("processing", True)
-    assert bench.store.read_aside(task.task_id, ASIDE.LIVE)["cancel"] is True
+    assert bench.store.read_aside(task.task_id, ASIDE.LIVE)["cancel"] == task.epoch
 
 
 @pytest.mark.parametrize("taken", [(claim, commit), (claim, commit, publish), (claim, fail)])

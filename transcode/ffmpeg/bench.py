@@ -10,7 +10,7 @@ from transcode.ffmpeg import failures, runner
 from transcode.ffmpeg.binaries import Tools
 from transcode.ffmpeg.probe import Source
 from transcode.ffmpeg.progress import Report
-from transcode.ffmpeg.runner import Limits
+from transcode.ffmpeg.runner import Ended, Limits
 from transcode.ffmpeg.sandbox import Cell
 from transcode.ports import RenderJob
 
@@ -62,7 +62,7 @@ class Bench:
 
     def look(self, command: Sequence[str]) -> str:
         """Run ffprobe on something in the job's folder; its answer."""
-        return look(command, self.tools.sandbox.cell([self.folder]), self.job.watch.check)
+        return look(command, self.tools.sandbox.cell([self.folder]), self.job.watch.check).answer
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -75,8 +75,8 @@ class Bench:
             self.job.phases[phase] = round(spent, 3)
 
 
-def look(command: Sequence[str], cell: Cell, check: Callable[[], None] = lambda: None) -> str:
-    """Run ffprobe inside these walls; its answer.
+def look(command: Sequence[str], cell: Cell, check: Callable[[], None] = lambda: None) -> Ended:
+    """Run ffprobe inside these walls; its answer and words.
 
     Raises:
         TranscodeError: what its words mean.
@@ -84,7 +84,7 @@ def look(command: Sequence[str], cell: Cell, check: Callable[[], None] = lambda:
     ended = runner.run(command, Limits(seconds=_LOOK, address_space=_LOOK_MEMORY), cell=cell, check=check)
     if ended.status:
         raise failures.error(ended, command)
-    return ended.answer
+    return ended
 
 
 def limits_for(source: Source, renditions: int) -> Limits:

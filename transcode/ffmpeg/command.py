@@ -26,7 +26,10 @@ _PROBED = (
     ",avg_frame_rate,duration,channels,sample_rate"
     ":stream_disposition=default,attached_pic:stream_tags=rotate,DURATION,DURATION-eng"
     ":stream_side_data=rotation,dv_profile,crop_top,crop_bottom,crop_left,crop_right"
+    ":packet_side_data=side_data_type"
 )
+# Packets from the start that are looked at: only they tell that a film is encrypted, its header looks like any.
+_PACKETS = "%+#5"
 _CHECKED = (
     "format=duration,size,bit_rate"
     ":stream=codec_type,codec_name,codec_tag_string,pix_fmt,width,height,sample_aspect_ratio,duration,nb_read_packets"
@@ -58,8 +61,8 @@ def source(path: Path, span: Span | None = None, threads: int = 1) -> list[str]:
 def probe(ffprobe: Path, path: Path) -> list[str]:
     """What is in an upload."""
     return [
-        str(ffprobe), "-hide_banner", "-v", "level+warning", *guard.options(), "-show_entries", _PROBED, "-of", "json",
-        guard.address(path),
+        str(ffprobe), "-hide_banner", "-v", "level+warning", *guard.options(), "-show_entries", _PROBED,
+        "-read_intervals", _PACKETS, "-of", "json", guard.address(path),
     ]  # fmt: skip
 
 

@@ -51,13 +51,17 @@ class FfmpegEncoder:
         """As the port says."""
         if not path.stat().st_size:
             raise InputEmpty("The file has no bytes.")
+        line = command.probe(self.tools.ffprobe, path.absolute())
         try:
-            cell = self.tools.sandbox.cell([path.absolute()])
-            return read(bench.look(command.probe(self.tools.ffprobe, path.absolute()), cell))
+            ended = bench.look(line, self.tools.sandbox.cell([path.absolute()]))
         except InputTruncated as error:
             if "moov atom" not in error.output or guard.begins_like_mov(path):
                 raise
             raise InputNotMedia(failures.NOT_MEDIA, command=error.command, output=error.output) from error
+        try:
+            return read(ended.answer)
+        except InputCorrupt as error:
+            raise failures.explained(error, ended, line) from error
 
     def render(self, job: RenderJob) -> Iterator[Rendition | TypeFailure]:
         """As the port says."""

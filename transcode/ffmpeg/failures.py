@@ -50,6 +50,10 @@ _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
         "The file ends before its index: the upload was cut off.",
     ),
     (
+        r"Picture size (?:0x\d+|\d+x0) is invalid", InputCorrupt,
+        "A picture inside the film has no size; the file is damaged.",
+    ),
+    (
         r"exceeds specified max pixel count|Picture size \w+ is invalid", PictureUnusable,
         "A picture inside the film is larger than the 36 million pixels that are accepted.",
     ),
@@ -86,6 +90,15 @@ def error(ended: Ended, command: Sequence[str]) -> TranscodeError:
     """The error of a run that did not end well."""
     kind, sentence = _cause(ended)
     return kind(sentence, command=shown(command), output=without_paths(ended.words, command))
+
+
+def explained(found: TranscodeError, ended: Ended, command: Sequence[str]) -> TranscodeError:
+    """A fault that was found in an answer, or the picture's size where that is the reason for it.
+
+    ffprobe leaves a picture over the limit out of its answer and ends well.
+    """
+    better = error(ended, command)
+    return better if isinstance(better, PictureUnusable) else found
 
 
 def _cause(ended: Ended) -> tuple[type[TranscodeError], str]:

@@ -23,6 +23,7 @@ _SAR_LEAST, _SAR_MOST = Fraction(1, 8), Fraction(8)
 _FASTEST = 1000.0
 # Dolby Vision profile 5 has no picture that means anything without Dolby's own processing.
 _DOLBY_ONLY = 5
+_ENCRYPTED = "The film is encrypted (DRM); only unprotected files can be transcoded."
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _BITS = re.compile(r"(9|10|12|14|16)(?:le|be)$")
 _RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "0rgb", "0bgr")
@@ -131,6 +132,8 @@ def read(text: str) -> Source:
         container: Json = found["format"]
     except (ValueError, KeyError, TypeError):
         raise InputCorrupt("The file opens but its streams cannot be listed; it is damaged.") from None
+    _no_flood(streams)
+    _open_to_all(found)
     films = [s for s in streams if s.get("codec_type") == "video" and not _flag(s, "attached_pic")]
     sounds = [s for s in streams if s.get("codec_type") == "audio"]
     source = Source(
@@ -140,6 +143,18 @@ def read(text: str) -> Source:
         videos=len(films), audios=len(sounds), others=len(streams) - len(films) - len(sounds),
     )  # fmt: skip
     return _within_limits(source)
+
+
+def _no_flood(streams: list[Json]) -> None:
+    # Some demuxers stop at the limit without a word, so as many as that may be many more.
+    if len(streams) >= guard.MOST_STREAMS:
+        raise InputTooLarge(f"The file has {guard.MOST_STREAMS} streams or more; a film has fewer.")
+
+
+def _open_to_all(found: Json) -> None:
+    packets: list[Json] = found.get("packets", [])
+    if any(side.get("side_data_type") == "Encryption info" for packet in packets for side in _side_data(packet)):
+        raise CodecNotAllowed(_ENCRYPTED)
 
 
 def _chosen(films: list[Json], streams: list[Json]) -> Json:
@@ -157,7 +172,7 @@ def _kind(stream: Json) -> str:
 def _video(stream: Json) -> Video:
     codec, tag = str(stream.get("codec_name", "")), str(stream.get("codec_tag_string", ""))
     if tag in ("encv", "drmi"):
-        raise CodecNotAllowed("The video is encrypted (DRM); only unprotected files can be transcoded.")
+        raise CodecNotAllowed(_ENCRYPTED)
     if codec not in guard.VIDEO_CODECS:
         raise CodecNotAllowed(f"The video is in the codec {codec or tag!r}, which is not accepted.")
     if any(side.get("dv_profile") == _DOLBY_ONLY for side in _side_data(stream)):

@@ -14,6 +14,11 @@ from urllib.parse import unquote_plus
 
 from transcode.errors import BadEvent
 
+# Bytes: far more than S3 keeps in one object, few enough for every number that the size goes into.
+_LARGEST = 10**15
+# Characters of a version id; S3 promises no more.
+_LONGEST_WORD = 1024
+
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".avi", ".mkv", ".wmv", ".flv", ".webm", ".m4v", ".mpeg", ".mpg"])
 
 
@@ -97,8 +102,8 @@ def _read_record(record: Any) -> Upload | Skipped:
         return _upload(bucket, key, found.get("size"), found.get("eTag"), found.get("versionId"), found, time)
     except (LookupError, TypeError, AttributeError) as exc:
         return Skipped(f"a record without {exc}")
-    except ValueError:
-        return Skipped("a record with an unreadable key, size or time")
+    except (ValueError, OverflowError):
+        return Skipped("a record with an unreadable key, version, size or time")
 
 
 def _read_eventbridge(body: Mapping[str, Any]) -> Upload | Skipped:
@@ -112,8 +117,8 @@ def _read_eventbridge(body: Mapping[str, Any]) -> Upload | Skipped:
         return _upload(detail["bucket"]["name"], found["key"], found.get("size"), etag, version, found, body["time"])
     except (LookupError, TypeError, AttributeError) as exc:
         return Skipped(f"a record without {exc}")
-    except ValueError:
-        return Skipped("a record with an unreadable key, size or time")
+    except (ValueError, OverflowError):
+        return Skipped("a record with an unreadable key, version, size or time")
 
 
 def _upload(
@@ -125,12 +130,28 @@ def _upload(
     return Upload(
         bucket=bucket,
         key=key,
-        size=None if size is None else int(size),
-        etag=str(etag or "").strip('"'),
-        version_id="" if version == "null" else str(version or ""),
-        sequencer=str(found.get("sequencer") or "").upper(),
+        size=_bytes(size),
+        etag=_word(etag).strip('"'),
+        version_id="" if version == "null" else _word(version),
+        sequencer=_word(found.get("sequencer")).upper(),
         time=_fixed_width(time),
     )
+
+
+def _bytes(size: Any) -> int | None:
+    if size is None:
+        return None
+    if not 0 <= int(size) <= _LARGEST:
+        raise ValueError("no size that an object can have")
+    return int(size)
+
+
+def _word(value: Any) -> str:
+    """What S3 calls a version by: it goes into ids and conditions, so it must be plain and short."""
+    text = str(value or "")
+    if len(text) > _LONGEST_WORD or not text.isascii() or not text.isprintable():
+        raise ValueError("no name of a version")
+    return text
 
 
 def _fixed_width(time: str) -> str:

@@ -68,6 +68,8 @@ def _not_ours(settings: Settings, upload: Upload) -> str:
         return "no video by its extension"
     if upload.size == 0:
         return "an empty object"
+    if upload.size is not None and upload.size > settings.max_input_bytes:
+        return f"an object of {upload.size} bytes; at most {settings.max_input_bytes} are taken"
     return ""
 
 

@@ -2,6 +2,8 @@
 
 import socket
 
+from transcode import logs
+from transcode.ffmpeg.encoder import FfmpegEncoder
 from workers.app import app
 from workers.tools import desk, read_settings
 
@@ -14,6 +16,9 @@ def run(name: str = "cpu") -> None:
     """
     desk()
     found = read_settings()
+    logs.configure(found.log_level, found.log_format, "worker")
+    # Which ffmpeg, and which walls around it: found by trying, once; the pool's processes inherit the answer.
+    FfmpegEncoder.from_settings(found)
     app.worker_main(
         [
             "worker", "--hostname", f"{name}@{socket.gethostname()}", "--pool", "prefork",

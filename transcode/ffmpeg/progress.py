@@ -28,6 +28,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
+        self._furthest = 0.0
 
     def feed(self, line: str) -> Report | None:
         """Take one line; a report when it ends a block."""
@@ -42,8 +43,10 @@ class Reader:
         return report
 
     def _report(self) -> Report:
+        # With several outputs ffmpeg may tell that of a later one last, and fall back; what is done stays done.
+        self._furthest = max(self._furthest, self._number("out_time_us") / 1e6)
         return Report(
-            out_time=self._number("out_time_us") / 1e6, frame=int(self._number("frame")), fps=self._number("fps"),
+            out_time=self._furthest, frame=int(self._number("frame")), fps=self._number("fps"),
             speed=self._number("speed"), total_size=int(self._number("total_size")),
         )  # fmt: skip
 

@@ -30,7 +30,8 @@ demo: .venv/runtime ## run the main job here, nothing else needed (VIDEO=my.mov,
 test: .venv/dev ## all tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
-soak: .venv/dev ## the slow fault runs
+soak: .venv/dev ## tasks under random faults (SOAK_TASKS=, SOAK_SEED=), then the slow tests
+	$(BIN)/python -m tests.soak
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/dev ## formatting, lint, types, import rules, tests

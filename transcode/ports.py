@@ -73,6 +73,7 @@ class TaskStore(Protocol):
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """A side item, empty where there is none."""
 
+
 @dataclass(frozen=True)
 class ObjectFacts:
     """What S3 says of an object; `modified` is a timestamp."""

@@ -1,13 +1,18 @@
 """The way to the workers over Celery, by task name; the one module of `workers` that the web may import."""
 
 from functools import cache
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from transcode import logs
 from transcode.errors import ServiceUnavailable
 from transcode.settings import Settings
 from workers import names, transport
+from workers.polling import BOTO_ERRORS
+
+log = logs.get(__name__)
 
 
 @cache
@@ -36,5 +41,11 @@ class Publisher:
             celery_app().send_task(
                 names.RUN, args=[task_id], queue=self._queue, delay_seconds=min(900, round(delay + 0.5))
             )
-        except (OperationalError, *transport.BOTO_ERRORS) as exc:
+        except Exception as exc:
+            if not isinstance(exc, (OperationalError, *BOTO_ERRORS)):
+                # kombu leaves a closed channel in its pool when a reconnect fails, and dies of it in any way the
+                # next time. Whatever it was: the record is safe, and the reconciler sends what was not sent.
+                log.exception("Connections to the queue made anew")
+                pool: Any = celery_app().producer_pool
+                pool.force_close_all(close_pool=False)
             raise ServiceUnavailable(f"The task queue {self._queue} took no message: {type(exc).__name__}.") from exc

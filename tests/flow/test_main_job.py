@@ -170,7 +170,11 @@ def test_the_queue_status_counts_and_names_the_queue(farm: Farm) -> None:
 def test_a_bad_setting_ends_a_program_with_its_name_and_no_trace(tmp_path: Path, program: str) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "API_PORT": "99999"}
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", program], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        [sys.executable, "-m", "cli.main", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
         check=False,
     )
     assert done.returncode == 2

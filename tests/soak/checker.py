@@ -1,0 +1,112 @@
+"""What must hold when the faults have stopped and everything has ended. Each check yields what it found wrong."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.soak.farm import SoakFarm
+from tests.soak.history import Violation
+from tests.soak.people import Asked
+from tests.soak.reader import Reader
+from tests.soak.recipes import HOPELESS
+from transcode import counts
+from transcode.clock import day
+from transcode.states import Status
+from transcode.task import Task
+
+# How log lines begin that tell of a bug, whatever came of the task.
+_BUG = "Unforeseen error"
+# How Celery words a task that ended by an exception of ours.
+_TRACE = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True)
+class Checker:
+    """The end of a round."""
+
+    farm: SoakFarm
+    asked: list[Asked]
+    reader: Reader
+
+    def tasks(self) -> dict[str, Task]:
+        """Every record there is, from the table itself."""
+        return {task_id: self.farm.store.read(task_id) for task_id in self.farm.history.records}
+
+    def check(self) -> list[Violation]:
+        """Everything that is wrong with tasks and outputs."""
+        tasks = self.tasks()
+        found = [*self._lost(tasks), *self._kinds(tasks), *self._doubles(tasks)]
+        for task in tasks.values():
+            found += self._ended(task)
+            found += self._outputs(task, tasks)
+        return found
+
+    def _lost(self, tasks: dict[str, Task]) -> Iterator[Violation]:
+        for asked in self.asked:
+            if asked.task not in tasks:
+                yield Violation(asked.task, f"the task of {asked.key} was accepted and is not there")
+
+    def _kinds(self, tasks: dict[str, Task]) -> Iterator[Violation]:
+        for asked in self.asked:
+            task = tasks.get(asked.task)
+            if task and task.status is Status.COMPLETED and asked.kind in HOPELESS:
+                yield Violation(asked.task, f"a {asked.kind} clip was completed")
+
+    def _doubles(self, tasks: dict[str, Task]) -> Iterator[Violation]:
+        wanted = {asked.task for asked in self.asked}
+        for task in tasks.values():
+            if task.task_id not in wanted and not task.input_key.startswith("by-api/"):
+                yield Violation(task.task_id, f"{task.input_key} has a task that nobody asked for")
+
+    def _ended(self, task: Task) -> Iterator[Violation]:
+        if not task.over:
+            yield Violation(task.task_id, f"it is {task.status} for good")
+        if task.cancel_requested and task.status is not Status.CANCELLED:
+            yield Violation(task.task_id, f"a cancel was recorded and it is {task.status}")
+
+    def _outputs(self, task: Task, tasks: dict[str, Task]) -> Iterator[Violation]:
+        if task.status is Status.COMPLETED and set(task.outputs) != set(task.transcode_types):
+            yield Violation(task.task_id, f"completed with {sorted(task.outputs)} only")
+        history = self.farm.history
+        for name, output in task.outputs.items():
+            mark = self.reader.marks.get(output.key)
+            if mark is None:
+                yield Violation(task.task_id, f"{output.key} is in the record and not in the bucket")
+            elif mark.task != task.task_id:
+                if tasks[mark.task].output_order <= task.output_order:
+                    yield Violation(task.task_id, f"{output.key} is an older task's")
+            elif mark.type != name or name not in history.plans[task.task_id].get(mark.epoch, {}):
+                yield Violation(task.task_id, f"{output.key} is not what the attempt {mark.epoch} planned")
+
+    def mixed(self) -> Iterator[Violation]:
+        """Tasks whose outputs come from more attempts than have committed generations."""
+        for task, epochs in self.reader.by_task().items():
+            if len(epochs) > len(set(self.farm.history.commits[task])):
+                yield Violation(task, f"its outputs come from the attempts {sorted(epochs)}")
+
+    def uploads(self) -> Iterator[Violation]:
+        """Unfinished uploads are allowed of attempts that were killed or cut off, never of a committed one."""
+        left = self.reader.unfinished()
+        history = self.farm.history
+        for task, plans in history.plans.items():
+            for epoch in set(plans) & set(history.commits[task]):
+                for upload in set(plans[epoch].values()) & set(left):
+                    yield Violation(task, f"{left[upload]} of the committed attempt {epoch} was never published")
+
+    def counters(self) -> Iterator[Violation]:
+        """The dashboard's numbers are the table's, once they are counted anew."""
+        ended = Counter((day(t.completed_at), t.status) for t in self.tasks().values() if t.over)
+        for wanted in {of_day for of_day, _ in ended}:
+            counts.recount(self.farm.store, wanted)
+            for status, hours in counts.of_day(self.farm.store, wanted).items():
+                if sum(hours) != ended[wanted, status]:
+                    yield Violation("", f"{sum(hours)} {status} are counted on {wanted}, not {ended[wanted, status]}")
+
+    def bugs(self) -> Iterator[Violation]:
+        """Log lines and traces that no fault of the environment may cause."""
+        for line in self.farm.lines():
+            if line["event"].startswith(_BUG):
+                yield Violation(str(line.get("task_id", "")), f"{line['of']}: {line['event']}\n{line.get('exception')}")
+        for text in self.farm.unparsed():
+            if _TRACE in text:
+                yield Violation("", f"a traceback that is no log line: {text}")

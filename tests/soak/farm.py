@@ -90,6 +90,12 @@ class SoakFarm(Farm):
         self.proxy.start()
         return super()._environment(self.proxy.endpoint)
 
+    def aws_ended(self) -> str:
+        """How the embedded AWS ended; empty while it runs."""
+        child = self._aws._child
+        status = child.poll() if child else None
+        return "" if status is None else f"ended with status {status}"
+
     def forget(self) -> None:
         """AWS starts anew and knows nothing any more; the processes keep their address of it, the proxy's."""
         self._aws.stop()

@@ -42,7 +42,12 @@ def play(seed: int, tasks: int, *, real: bool = False) -> Verdict:
     """Play one round, with the stand-in encoder or with the real ffmpeg."""
     verdict, began = Verdict(seed, tasks), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, SoakFarm(Path(folder), seed, real=real) as farm:
-        _play(farm, verdict)
+        try:
+            _play(farm, verdict)
+        except Exception as exc:
+            if status := farm.aws_ended():
+                raise RuntimeError(f"The embedded AWS {status}; that is no fault of the product.") from exc
+            raise
         verdict.violations += farm.history.violations
         verdict.seen += farm.history.seen
         verdict.injected += farm.proxy.injected

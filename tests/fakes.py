@@ -243,7 +243,7 @@ class FolderStorage:
         etag = f'"{_md5(digests).hexdigest()}-{len(tags)}"'
         with self._lock:
             stored, parts = self.objects.get((bucket, key)), self.unfinished.get(upload_id)
-            if stored and stored.facts.etag == etag:
+            if stored and stored.facts.etag == etag and order in ("", stored.order):
                 return True
             if order and stored and stored.order > order:
                 return False

@@ -1,5 +1,6 @@
 """One attempt while it runs: what it works with, and what it has done so far. Gone when it ends."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from transcode.clock import timestamp
-from transcode.errors import TranscodeError
+from transcode.errors import DiskFull, TranscodeError
 from transcode.lease import Lease
-from transcode.ports import Encoder, TypeFailure
+from transcode.ports import Encoder, Progress, TypeFailure
 from transcode.submit import Desk
 from transcode.task import OUTPUT_KEPT, ErrorDetail, Task
+
+# Bytes of scratch that no attempt may take: a disk that is quite full fails all tasks of the machine at once.
+_KEPT_FREE = 64 * 10**6
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,10 @@ class Tools:
 
 @dataclass
 class Attempt:
-    """Its only mutable state. `stage` is the word that error details use: download, transcode or upload."""
+    """Its only mutable state, and the `Watch` of its encode.
+
+    `stage` is the word that error details use: download, transcode or upload.
+    """
 
     lease: Lease
     tools: Tools
@@ -52,6 +59,22 @@ class Attempt:
     def desk(self) -> Desk:
         """The ports and settings."""
         return self.tools.desk
+
+    def check(self) -> None:
+        """As `Watch` says. What was free before the download may have gone to others meanwhile.
+
+        Raises:
+            Stopped: the lease says so.
+            DiskFull: the scratch disk runs full.
+        """
+        self.lease.check()
+        free = shutil.disk_usage(self.folder).free
+        if free < _KEPT_FREE:
+            raise DiskFull(f"The worker's scratch disk is nearly full: {free} bytes left, {_KEPT_FREE} stay free.")
+
+    def progress(self, progress: Progress) -> None:
+        """As `Watch` says."""
+        self.lease.progress(progress)
 
     @contextmanager
     def phase(self, name: str, stage: str) -> Iterator[None]:

@@ -48,7 +48,9 @@ class Lease:
         self._reason: Stopped | None = None
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._began = self._renewed = time.monotonic()
-        self._told = float("-inf")
+        # What the live item is to show, and when it was last written.
+        self._news: dict[str, object] = {"done": []}
+        self._told, self._telling = float("-inf"), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -68,6 +70,8 @@ class Lease:
         """
         if self._reason is None and self._stopping():
             self._reason = ShuttingDown("The worker stops; the task goes to another one.")
+        if self._reason is None:
+            self._show()
         if self._reason:
             raise self._reason
 
@@ -79,13 +83,21 @@ class Lease:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the encode is."""
-        if time.monotonic() - self._told >= LIVE_EVERY:
-            self.tell(percent=progress.percent, fps=progress.fps, speed=progress.speed, eta=progress.eta)
+        self.tell(percent=progress.percent, fps=progress.fps, speed=progress.speed, eta=progress.eta)
 
     def tell(self, **values: object) -> None:
-        """Write to the live item; the same write brings back whether somebody wants the task cancelled."""
-        self._told = time.monotonic()
-        live = {**values, "epoch": self.task.epoch, "expires_at": int(self._clock()) + _LIVE_KEPT}
+        """Have the live item show this; within `LIVE_EVERY`, as each write costs."""
+        with self._telling:
+            self._news |= values
+        self._show()
+
+    def _show(self) -> None:
+        """Write the live item if it is time; the same write brings back whether somebody wants the task cancelled."""
+        with self._telling:
+            if time.monotonic() - self._told < LIVE_EVERY:
+                return
+            self._told, news, self._news = time.monotonic(), self._news, {}
+        live = {**news, "epoch": self.task.epoch, "expires_at": int(self._clock()) + _LIVE_KEPT}
         try:
             found = self._store.merge_aside(self.task.task_id, ASIDE.LIVE, live)
         except ServiceUnavailable as exc:

@@ -126,7 +126,7 @@ def _make(attempt: Attempt) -> None:
     folder = attempt.folder / "out"
     folder.mkdir()
     last = task.attempts >= task.max_retries
-    job = RenderJob(path, folder, source, presets, attempt.lease, separately=last, phases=attempt.phases)
+    job = RenderJob(path, folder, source, presets, attempt, separately=last, phases=attempt.phases)
     attempt.lease.tell(phase="encode", percent=0.0)
     log.info("Transcode started", **attempt.source)
     for made in tools.encoder.render(job):
@@ -149,7 +149,7 @@ def _fetch(attempt: Attempt) -> Path:
     path = attempt.folder / "input"
     with attempt.phase("fetch", "download"):
         attempt.desk.storage.fetch(
-            task.input_bucket, task.input_key, task.input_version, path, lambda _: attempt.lease.check()
+            task.input_bucket, task.input_key, task.input_version, path, lambda _: attempt.check()
         )
     return path
 

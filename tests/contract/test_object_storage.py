@@ -207,6 +207,15 @@ class TestOrder:
             assert storage.complete(OUTPUT, KEY, *sent, order)
         assert storage.head(OUTPUT, KEY).size == 9
 
+    def test_equal_bytes_of_an_older_one_do_not_let_the_one_in_between_replace_them(
+        self, storage: ObjectStorage, file: Path
+    ) -> None:
+        texts = {"2025#1": "the film", "2025#2": "another version", "2025#3": "the film"}
+        sent = {order: self.upload(storage, file, text, order) for order, text in texts.items()}
+        shown = [storage.complete(OUTPUT, KEY, *sent[order], order) for order in ("2025#1", "2025#3", "2025#2")]
+        assert shown == [True, True, False]
+        assert storage.order(OUTPUT, KEY) == "2025#3"
+
     def test_an_object_of_somebody_else_is_replaced(self, storage: ObjectStorage, file: Path) -> None:
         assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "foreign", ""))
         assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "ours", "2025#1"), "2025#1")

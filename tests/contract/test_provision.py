@@ -106,6 +106,18 @@ def test_notifications_of_others_stay(account: Settings) -> None:
     assert [r["Id"] for r in rules] == ["theirs", "gpu-transcode-farm"]
 
 
+def test_uploads_that_nobody_completed_are_cleaned_beside_the_rules_of_others(account: Settings) -> None:
+    client = clients.s3(account)
+    client.create_bucket(Bucket=OUTPUT, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    theirs: Any = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 30}}
+    client.put_bucket_lifecycle_configuration(Bucket=OUTPUT, LifecycleConfiguration={"Rules": [theirs]})
+    provision(account)
+    first, ours = client.get_bucket_lifecycle_configuration(Bucket=OUTPUT)["Rules"]
+    assert first["ID"] == "theirs"
+    assert ours["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not any("uploads" in step for step in provision(account).steps)
+
+
 def test_without_an_event_queue_the_task_queue_is_told(account: Settings) -> None:
     done = provision(account.model_copy(update={"event_queue_url": ""}))
     assert done.event_queue_url == done.task_queue_url

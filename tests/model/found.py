@@ -29,15 +29,14 @@ def wish_without_attempt(patch: Patch, world: World) -> None:
             desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": True})
         return task
 
-    def tell(self: Lease, **values: object) -> None:
-        self._told = world.clock.now
+    def show(self: Lease) -> None:
         with suppress(ServiceUnavailable):
-            found = self._store.merge_aside(self.task.task_id, ASIDE.LIVE, {**values, "epoch": self.task.epoch})
+            found = self._store.merge_aside(self.task.task_id, ASIDE.LIVE, {"epoch": self.task.epoch})
             if found.get("cancel"):
                 self._reason = self._reason or Cancelled("The task was cancelled.")
 
     patch.setattr(submit, "cancel", cancel)
-    patch.setattr(lease.Lease, "tell", tell)
+    patch.setattr(lease.Lease, "_show", show)
 
 
 @mutation

@@ -26,6 +26,7 @@ def connect(patch: pytest.MonkeyPatch, clock: Clockwork) -> None:
     patch.setattr(records, "uuid", chance)
     patch.setattr(retries, "random", clock.dice)
     patch.setattr(run, "shutil", SimpleNamespace(rmtree=_Broom(clock).rmtree, disk_usage=_disk_usage))
+    patch.setattr(attempt, "shutil", SimpleNamespace(disk_usage=_disk_usage))
     for module in (submit, run, lease, publish, reconcile, counts):
         patch.setattr(module, "log", _Log(clock))
     # So that a few tasks fill several pages, and some attempts outlast the message that brought them.

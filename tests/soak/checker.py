@@ -8,14 +8,17 @@ from tests.soak.farm import SoakFarm
 from tests.soak.history import Violation
 from tests.soak.people import Asked
 from tests.soak.reader import Reader
-from tests.soak.recipes import HOPELESS
+from tests.soak.recipes import HOPELESS, SOUND
 from transcode import counts
 from transcode.clock import day
+from transcode.errors import InputChanged, Permanent
 from transcode.states import Status
 from transcode.task import Task
 
 # How log lines begin that tell of a bug, whatever came of the task.
 _BUG = "Unforeseen error"
+# What a task is failed with when its file is to blame. A replaced upload is: the new one has a task of its own.
+_THE_FILES_FAULT = {error.code for error in Permanent.__subclasses__()} - {InputChanged.code}
 # How Celery words a task that ended by an exception of ours.
 _TRACE = "Traceback (most recent call last)"
 
@@ -35,7 +38,7 @@ class Checker:
     def check(self) -> list[Violation]:
         """Everything that is wrong with tasks and outputs."""
         tasks = self.tasks()
-        found = [*self._lost(tasks), *self._kinds(tasks), *self._doubles(tasks)]
+        found = [*self._lost(tasks), *self._kinds(tasks), *self._blamed(tasks), *self._doubles(tasks)]
         for task in tasks.values():
             found += self._ended(task)
             found += self._outputs(task, tasks)
@@ -51,6 +54,13 @@ class Checker:
             task = tasks.get(asked.task)
             if task and task.status is Status.COMPLETED and asked.kind in HOPELESS:
                 yield Violation(asked.task, f"a {asked.kind} clip was completed")
+
+    def _blamed(self, tasks: dict[str, Task]) -> Iterator[Violation]:
+        """A clip that is good never fails for good by its own fault, whatever was done to its worker."""
+        for asked in self.asked:
+            task = tasks.get(asked.task)
+            if task and task.status is Status.FAILED and asked.kind in SOUND and task.error_code in _THE_FILES_FAULT:
+                yield Violation(asked.task, f"a {asked.kind} clip failed with {task.error_code}: {task.error_message}")
 
     def _doubles(self, tasks: dict[str, Task]) -> Iterator[Violation]:
         wanted = {asked.task for asked in self.asked}

@@ -161,10 +161,11 @@ class History:
             self.seen[f"failed: {why}"] += 1
         self._hold(write.changed.get("error_code") not in _UNFORESEEN, write, "an error that nobody foresaw")
 
-    def maker(self, key: str, etag: str) -> Mark | None:
-        """Who made an object, by its ETag: a committed attempt where there is one, as equal bytes are equal."""
+    def maker(self, key: str, etag: str, order: str) -> Mark | None:
+        """Who made an object, by its ETag and the order that lies with it; of a committed attempt if of several."""
         with self.lock:
             found = self.made.get((key, etag), [])
+            found = [m for m in found if self.records[m.task]["output_order"] == order] or found
             return next((m for m in found if m.epoch in self.commits[m.task]), found[-1] if found else None)
 
     def completing(self, key: str, upload_id: str) -> None:

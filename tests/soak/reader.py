@@ -69,7 +69,8 @@ class Reader:
         """Who made an object: it says so itself, or, made by the real ffmpeg, is known by its parts."""
         found = self._s3.get_object(Bucket=_BUCKET, Key=key)
         if self.farm.real:
-            return self.farm.history.maker(key, found["ETag"].strip('"'))
+            order = found["Metadata"].get("transcode-order", "")
+            return self.farm.history.maker(key, found["ETag"].strip('"'), order)
         return Mark.of(found["Body"].read())
 
     def _is_older(self, mark: Mark, before: Mark | None) -> bool:

@@ -27,6 +27,8 @@ REAL_KINDS = {"good": 85, "slow": 7, "bad": 5, "gone": 3}
 HELD = "held"
 # Kinds that no attempt can complete.
 HOPELESS = frozenset({"bad", "poison", "part", "stall"})
+# Kinds that are in order, so that only their surroundings may fail them.
+SOUND = frozenset({"good", "slow", "flaky", HELD})
 
 
 @dataclass(frozen=True)

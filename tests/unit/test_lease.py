@@ -121,3 +121,16 @@ def test_progress_is_written_no_more_often_than_every_two_seconds(farm: Farm, he
         for percent in range(50):
             lease.progress(Progress(float(percent)))
     assert farm.store.read_aside(held.task_id, "live")["percent"] == 0.0
+
+
+def test_what_was_told_in_between_is_shown_with_the_next_write(
+    farm: Farm, held: Task, letter: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lease_of(farm, held, letter, 60.0) as lease:
+        lease.tell(phase="fetch")
+        lease.tell(phase="encode", percent=1.0)
+        assert farm.store.read_aside(held.task_id, "live")["phase"] == "fetch"
+        monkeypatch.setattr(leases, "LIVE_EVERY", 0.0)
+        lease.check()
+    live = farm.store.read_aside(held.task_id, "live")
+    assert (live["phase"], live["percent"], live["done"]) == ("encode", 1.0, [])

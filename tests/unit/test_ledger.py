@@ -54,6 +54,21 @@ def test_a_write_that_was_not_applied_is_made_again() -> None:
     assert ledger.move(store, made(), lambda t: steps.sent(t, START)).send_count == 1
 
 
+def test_a_claim_that_lands_late_is_ours_all_the_same() -> None:
+    store = SilentTasks(deaf=1)
+    store.create(made())
+    tries: list[Task] = []
+
+    def claim(task: Task) -> Task:
+        if tries:
+            # The first try, given up for lost, arrives between our look and our second try.
+            store.meanwhile.append(lambda: MemoryTasks.save(store, made(), tries[0]))
+        tries.append(steps.claimed(task, "me", "w", START + len(tries)))
+        return tries[-1]
+
+    assert ledger.move(store, made(), claim) == tries[0] == store.read("a")
+
+
 def test_a_store_that_stays_silent_is_an_unknown_outcome() -> None:
     store = SilentTasks(deaf=100)
     store.create(made())

@@ -4,11 +4,13 @@ import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.unit.conftest import Farm, Letter
-from transcode import lease, ledger, publish, steps, submit
+from transcode import attempt, lease, ledger, publish, steps, submit
 from transcode.errors import (
     Busy,
     EncoderFailed,
@@ -265,6 +267,17 @@ def test_too_little_disk_is_found_before_the_download(farm: Farm, task: Task, le
     assert huge.path.exists()
 
 
+def test_a_disk_that_others_fill_is_noticed_while_encoding(
+    farm: Farm, task: Task, letter: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([10**9])
+    monkeypatch.setattr(attempt.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free, 10**6)))
+    run(task.task_id, letter, farm.tools)
+    found = now(farm, task)
+    assert (found.status, found.error_code, found.attempts) == (Status.PENDING, "disk_full", 1)
+    assert "1000000 bytes left" in found.error_message
+
+
 def test_a_full_disk_and_a_bug_both_leave_a_record_that_can_be_retried(
     farm: Farm, task: Task, letter: Letter, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,6 +315,21 @@ def test_a_cancel_reaches_the_encode_with_the_next_progress(
     farm.encoder.render = cancelled_midway  # type: ignore[method-assign]
     run(task.task_id, letter, farm.tools)
     assert not heard
+    assert now(farm, task).status is Status.CANCELLED
+
+
+def test_a_cancel_reaches_a_download_without_waiting_for_the_heartbeat(
+    farm: Farm, task: Task, letter: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LIVE_EVERY", 0.0)
+    fetch = farm.storage.fetch
+
+    def cancelled_midway(*args: Any) -> None:
+        submit.cancel(farm.desk, task.task_id)
+        fetch(*args)
+
+    farm.storage.fetch = cancelled_midway  # type: ignore[method-assign]
+    run(task.task_id, letter, farm.tools)
     assert now(farm, task).status is Status.CANCELLED
 
 

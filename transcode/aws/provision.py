@@ -32,6 +32,9 @@ _TIMERS = {
 }  # fmt: skip
 # Names our part of policies and notifications, which others may share.
 _OURS = "gpu-transcode-farm"
+# Days until S3 throws away an upload that nobody completed: those of killed attempts, and those whose id was
+# lost with the answer. A week, as the bucket may also take the slow uploads of people.
+_ABORT_AFTER = 7
 # Seconds between tries, while a new queue policy makes its way through AWS.
 _SETTLE, _SETTLE_TRIES = 5.0, 12
 
@@ -64,6 +67,7 @@ def provision(
     s3, sqs = clients.s3(settings), clients.sqs(settings)
     for bucket in dict.fromkeys((*settings.input_bucket, settings.output_bucket)):
         _make_bucket(s3, bucket, settings.aws_region, done)
+    _clean_uploads(s3, settings.output_bucket, done)
     done.task_queue_url = _make_queue(sqs, task_queue or settings.queue_name, done)
     events = event_queue or settings.event_queue_url.rsplit("/", 1)[-1]
     done.event_queue_url = _make_queue(sqs, events, done) if events else done.task_queue_url
@@ -86,6 +90,33 @@ def _make_bucket(s3: "S3Client", bucket: str, region: str, done: Provisioned) ->
         where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3.create_bucket(Bucket=bucket, **where)
     done.steps.append(f"Bucket {bucket} made.")
+
+
+def _clean_uploads(s3: "S3Client", bucket: str, done: Provisioned) -> None:
+    """Have S3 abort uploads that were never completed; other rules of the bucket stay."""
+    with faults.told("s3:GetLifecycleConfiguration", f"bucket {bucket}"):
+        try:
+            rules: list[Any] = [*s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]]
+        except ClientError as exc:
+            if faults.code(exc) != "NoSuchLifecycleConfiguration":
+                raise
+            rules = []
+    if any(_cleans(rule) for rule in rules):
+        return
+    ours = {
+        "ID": _OURS, "Status": "Enabled", "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _ABORT_AFTER},
+    }  # fmt: skip
+    wanted = [*(rule for rule in rules if rule.get("ID") != _OURS), ours]
+    with faults.told("s3:PutLifecycleConfiguration", f"bucket {bucket}"):
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": wanted})
+    done.steps.append(f"Bucket {bucket}: uploads that nobody completed are aborted after {_ABORT_AFTER} days.")
+
+
+def _cleans(rule: dict[str, Any]) -> bool:
+    """Whether a rule aborts unfinished uploads in the whole bucket."""
+    everywhere = rule.get("Filter", {}) in ({}, {"Prefix": ""}) and not rule.get("Prefix")
+    return rule["Status"] == "Enabled" and everywhere and "AbortIncompleteMultipartUpload" in rule
 
 
 def _make_queue(sqs: "SQSClient", name: str, done: Provisioned) -> str:

@@ -127,15 +127,17 @@ class S3Storage:
         """
         for _ in range(_RACES):
             there = self._standing(bucket, key)
-            if _made_of(there, tags):
+            if _is_ours(there, tags, order):
                 return True
             if order and _order(there) > order:
                 return False
-            if self._complete(bucket, key, upload_id, tags, _unchanged(there) if order else {}):
+            if self._complete(bucket, key, upload_id, tags, order, _unchanged(there) if order else {}):
                 return True
         raise ServiceUnavailable(f"Others kept writing {bucket}/{key} while it was to be completed.")
 
-    def _complete(self, bucket: str, key: str, upload_id: str, tags: Sequence[str], condition: dict[str, Any]) -> bool:
+    def _complete(
+        self, bucket: str, key: str, upload_id: str, tags: Sequence[str], order: str, condition: dict[str, Any]
+    ) -> bool:
         """One try; False when another object stands there than was seen."""
         parts = [_part(number, tag) for number, tag in enumerate(tags, start=1)]
         try:
@@ -146,7 +148,7 @@ class S3Storage:
             if isinstance(exc, ClientError) and faults.code(exc) in _OVERTAKEN:
                 return False
             # Somebody completed it before us, or our own first try did: then the object is there.
-            if not _made_of(self._standing(bucket, key), tags):
+            if not _is_ours(self._standing(bucket, key), tags, order):
                 raise _not_completed(exc, bucket, key) from exc
         return True
 
@@ -179,6 +181,11 @@ class S3Storage:
 
 def _order(there: dict[str, Any]) -> str:
     return str(there.get("Metadata", {}).get(_ORDER, ""))
+
+
+def _is_ours(there: dict[str, Any], tags: Sequence[str], order: str) -> bool:
+    """Whether this completion is done. An older task's equal bytes are not it: a task in between would replace them."""
+    return _made_of(there, tags) and order in ("", _order(there))
 
 
 def _made_of(there: dict[str, Any], tags: Sequence[str]) -> bool:

@@ -95,7 +95,7 @@ class Reconciler:
             page = self.desk.store.page(Query(status=status, limit=_PAGE, cursor=page.next_cursor))
 
     def _processing(self) -> int:
-        return sum(self._mend(task, self._rescue) for task in self._all(Status.PROCESSING))
+        return sum(self._mend(task, self._rescue) for task in self._all(Status.PROCESSING) if self._silent(task))
 
     def _pending(self) -> int:
         """The newest pending tasks each time, and one page more of the older ones."""
@@ -106,10 +106,10 @@ class Reconciler:
             older = store.page(Query(status=Status.PENDING, limit=_PAGE, cursor=self.cursor or newest.next_cursor))
             self.cursor = older.next_cursor
             pages.append(older)
-        return sum(self._mend(task, self._send) for page in pages for task in page.tasks)
+        return sum(self._mend(task, self._send) for page in pages for task in page.tasks if self._wants_message(task))
 
     def _mend(self, listed: Task, act: Callable[[Task], bool]) -> int:
-        """Act on the record itself; what the index says may be old."""
+        """Act on the record itself: what the index says may be old, but what it hides it shows in a later pass."""
         try:
             return int(act(self.desk.store.read(listed.task_id)))
         except Conflict:
@@ -118,9 +118,12 @@ class Reconciler:
             log.warning("Task not put right, will be", task_id=listed.task_id, error=str(exc))
             return 0
 
+    def _silent(self, task: Task) -> bool:
+        return task.status is Status.PROCESSING and steps.lease_over(task, self.desk.clock())
+
     def _rescue(self, task: Task) -> bool:
-        now, desk = self.desk.clock(), self.desk
-        if task.status is not Status.PROCESSING or not steps.lease_over(task, now):
+        desk = self.desk
+        if not self._silent(task):
             return False
         if task.phase is Phase.PUBLISHING:
             publish.roll_forward(desk.store, desk.storage, task, desk.clock)
@@ -133,7 +136,7 @@ class Reconciler:
         return True
 
     def _send(self, task: Task) -> bool:
-        if task.status is not Status.PENDING or not self._wants_message(task):
+        if not self._wants_message(task):
             return False
         log.info("Message sent again", task_id=task.task_id, sent_before=task.send_count)
         deliver(self.desk, task)
@@ -148,7 +151,7 @@ class Reconciler:
 
     def _wants_message(self, task: Task) -> bool:
         now = self.desk.clock()
-        if now < task.not_before:
+        if task.status is not Status.PENDING or now < task.not_before:
             return False
         if self._eaten(task, now):
             return True

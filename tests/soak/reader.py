@@ -11,7 +11,7 @@ from transcode.aws import clients
 
 _BUCKET = "flow-output"
 # Seconds between two looks.
-_EVERY = 0.5
+_EVERY = 1.5
 
 
 @dataclass

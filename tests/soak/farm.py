@@ -47,7 +47,7 @@ class SoakFarm(Farm):
     def __init__(self, folder: Path, seed: int, *, short: bool = True, real: bool = False) -> None:
         timers = {"LEASE": f"{LEASE}s", "POLL_INTERVAL": "1s"} if short else _PRODUCT
         super().__init__(
-            folder, MAX_CONCURRENT_TASKS="4", DEFAULT_TRANSCODE_TYPES="mp4_smooth,mp4_standard,thumbnail", **timers
+            folder, MAX_CONCURRENT_TASKS="2", DEFAULT_TRANSCODE_TYPES="mp4_smooth,mp4_standard,thumbnail", **timers
         )
         self._root, self._seed, self._short, self.real = folder, seed, short, real
         self._films = self._make_films() if real else {}

@@ -22,7 +22,7 @@ from transcode.task import upload_id
 
 _BUCKET = "flow-input"
 # Tasks under way at once: moto slows with more, and a deep queue hides faults.
-_UNDER_WAY = 36
+_UNDER_WAY = 18
 # Chances per new task: its event comes again; an older upload is replaced; somebody cancels, retries.
 _AGAIN, _REPLACED, _CANCEL, _RETRY = 0.25, 0.05, 0.08, 0.06
 # Shares of the round after which somebody purges, by the API and by Celery's own command.

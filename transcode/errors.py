@@ -213,10 +213,22 @@ class Bug(Transient):
     code = "bug"
 
 
+class LaneUnfit(Transient):
+    """This lane cannot take the file, as it turned out; the next one is tried in the same attempt."""
+
+    code = "lane_unfit"
+
+
 class DeviceFault(Transient):
     """The GPU failed, not the file."""
 
     code = "device_fault"
+
+
+class DeviceBusy(DeviceFault):
+    """No encode session or no memory of the GPU is free; nothing is wrong with it."""
+
+    code = "device_busy"
 
 
 class Stopped(TranscodeError):

@@ -21,6 +21,8 @@ _BUG = "Unforeseen error"
 _THE_FILES_FAULT = {error.code for error in Permanent.__subclasses__()} - {InputChanged.code}
 # How Celery words a task that ended by an exception of ours.
 _TRACE = "Traceback (most recent call last)"
+# Lines of such a trace that are shown.
+_TRACE_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,12 @@ class Checker:
 
     def _blamed(self, tasks: dict[str, Task]) -> Iterator[Violation]:
         """A clip that is good never fails for good by its own fault, whatever was done to its worker."""
+        deleted = {asked.key for asked in self.asked if asked.kind == "gone"}
         for asked in self.asked:
             task = tasks.get(asked.task)
-            if task and task.status is Status.FAILED and asked.kind in SOUND and task.error_code in _THE_FILES_FAULT:
+            if not task or asked.kind not in SOUND or asked.key in deleted:
+                continue
+            if task.status is Status.FAILED and task.error_code in _THE_FILES_FAULT:
                 yield Violation(asked.task, f"a {asked.kind} clip failed with {task.error_code}: {task.error_message}")
 
     def _doubles(self, tasks: dict[str, Task]) -> Iterator[Violation]:
@@ -117,6 +122,7 @@ class Checker:
         for line in self.farm.lines():
             if line["event"].startswith(_BUG):
                 yield Violation(str(line.get("task_id", "")), f"{line['of']}: {line['event']}\n{line.get('exception')}")
-        for text in self.farm.unparsed():
+        said = self.farm.unparsed()
+        for place, text in enumerate(said):
             if _TRACE in text:
-                yield Violation("", f"a traceback that is no log line: {text}")
+                yield Violation("", "\n".join(["a traceback that is no log line:", *said[place : place + _TRACE_LINES]]))

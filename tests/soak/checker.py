@@ -125,4 +125,5 @@ class Checker:
         said = self.farm.unparsed()
         for place, text in enumerate(said):
             if _TRACE in text:
-                yield Violation("", "\n".join(["a traceback that is no log line:", *said[place : place + _TRACE_LINES]]))
+                shown = said[place : place + _TRACE_LINES]
+                yield Violation("", "\n".join(["a traceback that is no log line:", *shown]))

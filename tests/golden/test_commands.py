@@ -1,13 +1,14 @@
 """The exact ffmpeg command of every preset, as text beside this file. `make golden` writes them anew."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.ffmpeg.sources import ABLE, PRESETS, answered, preset, source
+from tests.unit.ffmpeg.sources import A100, ABLE, PRESETS, T4, answered, preset, source
 from transcode.ffmpeg import command, still
-from transcode.ffmpeg.lanes import Capabilities
+from transcode.ffmpeg.lanes import Capabilities, Gpu, Lane, Nvenc
 from transcode.ffmpeg.loudness import Level
 from transcode.ffmpeg.plan import plan
 from transcode.ffmpeg.probe import Colour, Source
@@ -29,8 +30,9 @@ def lines(words: list[str]) -> str:
     return text.replace(";", ";\n    ") + "\n"
 
 
-def encoded(film: Source, wanted: list[Preset]) -> str:
-    made = plan(film, wanted, FOUR)
+def encoded(film: Source, wanted: list[Preset], gpu: Gpu | None = None, lane: Lane | None = None) -> str:
+    made = plan(film, wanted, replace(FOUR, gpu=gpu))
+    made = made.on(lane or made.lane, made.outputs)
     levels = {track: LEVELS[track.loudness] for track in made.audios if track.loudness is not None}
     return lines(command.encode(FFMPEG, INPUT, made, levels))
 
@@ -56,8 +58,19 @@ def measured() -> str:
 
 HDR = source(colour=Colour("tv", "bt2020nc", "smpte2084", "bt2020"), interlaced=True, fps=120.0, pix_fmt="yuv420p10le")
 CLIP = preset(name="clip", box=(320, 320), fit="pad", fps=25.0, start=5.0, duration=3.0, audio=Audio())
+MODEST = replace(T4, encoders={"h264": Nvenc(False, False, False), "hevc": Nvenc(False, False, False)})
+FOUR_K = source(width=3840, height=2160, codec="hevc")
 CASES = {
     **{p.name: encoded(FILM, [p]) for p in PRESETS.all if p.media == "video"},
+    **{f"{p.name}_on_a_card": encoded(FILM, [p], T4) for p in PRESETS.all if p.media == "video"},
+    **{
+        f"{p.name}_encoded_on_a_card": encoded(FILM, [p], T4, Lane.NVENC) for p in PRESETS.all if p.media == "video"
+    },
+    **{f"{p.name}_decoded_on_a_card": encoded(FOUR_K, [p], A100) for p in PRESETS.all if p.media == "video"},
+    "all_seven_on_a_card": encoded(FILM, list(PRESETS.all), T4),
+    "all_seven_on_a_modest_card": encoded(FILM, list(PRESETS.all), MODEST),
+    "all_seven_of_interlaced_at_120_on_a_card": encoded(source(interlaced=True, fps=120.0), list(PRESETS.all), T4),
+    "padded_on_a_card": encoded(FILM, [CLIP, *PRESETS.pick(["mp4_standard"])], T4),
     "thumbnail": pictured(FILM),
     "all_seven": encoded(FILM, list(PRESETS.all)),
     "all_seven_of_a_portrait_without_sound": encoded(answered("portrait_ts"), list(PRESETS.all)),

@@ -1,23 +1,21 @@
 """The argument lists of ffmpeg and ffprobe. Pure: a plan in, a list out; nothing is started here.
 
-ffmpeg runs in the folder of the outputs, so their names are plain words of ours. Pictures are in `still`,
-filters in `graph`, the limits of an input in `guard`. Works with ffmpeg 5.1 to 9.0.
+ffmpeg runs in the folder of the outputs, so their names are plain words of ours. Pictures are in `still`, filters in
+`graph`, what an encoder is told in `coders`, the limits of an input in `guard`. Works with ffmpeg 5.1 to 9.0.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from transcode.ffmpeg import guard
+from transcode.ffmpeg import coders, guard
+from transcode.ffmpeg.coders import MOST_THREADS
 from transcode.ffmpeg.graph import Graph, Levels, cut, front, graph, sound_only
+from transcode.ffmpeg.lanes import Lane
 from transcode.ffmpeg.plan import AudioTrack, Output, Plan, Span, VideoTrack
 from transcode.ffmpeg.probe import Audio
 
-# More threads than this per encoder or decoder bring nothing at our sizes and cost quality.
-_MOST_THREADS = 16
 # The meter: true peak, and its line per tenth of a second at a level that is not shown (5.1 knows no `quiet`).
 METER = "ebur128=peak=true:framelog=verbose"
-# Divides by 24000/1001, 30000/1001, 25, 60 and their kin: timestamps of uneven films keep their place.
-_FINE_TIME_BASE = "1:120000"
 # ffprobe prints kilobytes per stream; all it may say of a hundred streams.
 _PROBED = (
     "format=format_name,duration,size"
@@ -53,7 +51,7 @@ def source(path: Path, span: Span | None = None, threads: int = 1) -> list[str]:
     length = span.duration if span is not None and span.duration is not None else guard.LONGEST
     # -t also where all is read: a header may lie about its length.
     return [
-        *guard.options(), "-threads", str(min(threads, _MOST_THREADS)), *start, "-t", f"{length:.3f}",
+        *guard.options(), "-threads", str(min(threads, MOST_THREADS)), *start, "-t", f"{length:.3f}",
         "-i", guard.address(path),
     ]  # fmt: skip
 
@@ -114,10 +112,31 @@ def encode(ffmpeg: Path, path: Path, plan: Plan, levels: Levels) -> list[str]:
         *head(ffmpeg),
         # Not one frame is a failure, though ffmpeg itself would be content.
         "-abort_on", "empty_output",
-        *source(path, plan.span, plan.threads),
+        *_hardware(plan), *source(path, plan.span, 1 if plan.lane.decodes else plan.threads),
         "-filter_complex_threads", str(min(plan.threads, 4)), "-filter_complex", drawn.text,
         *(word for group in groups(plan.outputs) for word in _muxed(plan, group, drawn)),
     ]  # fmt: skip
+
+
+def _hardware(plan: Plan) -> list[str]:
+    """What stands before the input where the card takes part. Which card: the environment has only one."""
+    if plan.lane is Lane.NVDEC_NVENC:
+        return [
+            "-init_hw_device", "cuda=cu:0", "-filter_hw_device", "cu", "-hwaccel", "cuda", "-hwaccel_device", "cu",
+            "-hwaccel_output_format", "cuda",
+            # ffmpeg turns no picture that lies on the card, and would erase the note that it must be turned.
+            "-noautorotate",
+            # Pictures that the filters hold while the decoder goes on.
+            "-extra_hw_frames", "4", *_decoder(plan),
+        ]  # fmt: skip
+    # Frames come back to main memory, where all goes on as if the CPU had decoded.
+    return ["-hwaccel", "cuda", *_decoder(plan)] if plan.lane is Lane.NVDEC else []
+
+
+def _decoder(plan: Plan) -> list[str]:
+    # ffmpeg 5.1 would choose dav1d, which knows no card.
+    video = plan.source.video
+    return [f"-c:{video.index}", "av1"] if video.codec == "av1" else []
 
 
 def groups(outputs: Sequence[Output]) -> list[list[Output]]:
@@ -140,7 +159,7 @@ def _muxed(plan: Plan, group: Sequence[Output], drawn: Graph) -> list[str]:
     labels = [drawn.videos[video] for video in videos] + [drawn.audios[audio] for audio in audios]
     return [
         *(word for label in labels for word in ("-map", label)),
-        *(word for number, video in enumerate(videos) for word in _video_options(plan, video, number)),
+        *(word for number, video in enumerate(videos) for word in coders.options(plan, video, number)),
         *_audio_options(audios),
         # Nothing of the upload's metadata: it holds places and names.
         "-map_metadata", "-1", "-map_chapters", "-1",
@@ -166,27 +185,6 @@ def _slave(output: Output, videos: list[VideoTrack], audios: list[AudioTrack]) -
     if output.audio is not None:
         streams += f",a:{audios.index(output.audio)}"
     return rf"[f=mp4:movflags=+faststart:select=\'{streams}\']file:{output.file_name}"
-
-
-def _video_options(plan: Plan, track: VideoTrack, number: int) -> list[str]:
-    at = f":v:{number}"
-    threads = min(plan.threads, _MOST_THREADS)
-    if track.codec == "hevc":
-        # open-gop=0: each group stands alone. pools: x265 would take every core. hvc1: Apple plays no hev1.
-        coder = [
-            f"-c{at}", "libx265", f"-x265-params{at}", f"log-level=warning:open-gop=0:pools={threads}",
-            f"-tag{at}", "hvc1",
-        ]  # fmt: skip
-    else:
-        coder = [f"-c{at}", "libx264", f"-profile{at}", "high", f"-threads{at}", str(threads)]
-    rate = track.max_bitrate
-    # A buffer of two seconds lets quality vary inside what a player holds anyway.
-    capped = [] if rate is None else [f"-maxrate{at}", str(rate), f"-bufsize{at}", str(2 * rate)]
-    fine = [f"-enc_time_base{at}", _FINE_TIME_BASE] if plan.uneven and track.fps is None else []
-    return [
-        *coder, f"-preset{at}", track.speed, f"-crf{at}", str(track.quality), *capped, f"-g{at}", str(track.key_frames),
-        *fine,
-    ]  # fmt: skip
 
 
 def _audio_options(tracks: Sequence[AudioTrack]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from transcode.errors import BuildLacks
 from transcode.ffmpeg import geometry, lanes
 from transcode.ffmpeg.geometry import Frame
-from transcode.ffmpeg.lanes import Capabilities, Lane
+from transcode.ffmpeg.lanes import Capabilities, Gpu, Lane
 from transcode.ffmpeg.probe import Colour, Source, Video
 from transcode.presets import Preset
 
@@ -117,7 +117,10 @@ class Plan:
     """Everything that is made of a source."""
 
     source: Source
+    # Those that take it, best first; `lane` is the one that the commands are for.
+    lanes: tuple[Lane, ...]
     lane: Lane
+    gpu: Gpu | None
     threads: int
     # How the numbers of the outputs are meant.
     colour: Colour
@@ -147,6 +150,10 @@ class Plan:
         """Whether the frames may follow each other at no even pace."""
         return self.source.video.vfr or self.capped or self.source.format in _ONE_RATE_FOR_ALL
 
+    def on(self, lane: Lane, outputs: Sequence[Output]) -> "Plan":
+        """These outputs on another lane."""
+        return replace(self, lane=lane, outputs=tuple(outputs))
+
     def apart(self) -> tuple["Plan", ...]:
         """One plan per encode, so that one's failure cannot take the others along."""
         of = {video: tuple(o for o in self.outputs if o.video == video) for video in self.videos}
@@ -162,8 +169,9 @@ def plan(source: Source, presets: Sequence[Preset], capabilities: Capabilities, 
     """
     _check_build(source.video, capabilities)
     outputs = tuple(_output(source, preset, span) for preset in presets if preset.media == "video")
+    ladder = lanes.ladder(source, [output.video for output in outputs], capabilities)
     made = Plan(
-        source=source, lane=lanes.choose(source, capabilities), threads=capabilities.threads,
+        source=source, lanes=ladder, lane=ladder[0], gpu=capabilities.gpu, threads=capabilities.threads,
         colour=_colour(source.video), capped=source.video.fps > _FASTEST_TOLD, outputs=outputs,
         stills=tuple(_still(source, preset) for preset in presets if preset.media == "image"), span=span,
     )  # fmt: skip

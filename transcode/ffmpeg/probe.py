@@ -65,6 +65,8 @@ class Video:
     # Frames do not follow each other at an even pace, or the file does not say that they do.
     vfr: bool = False
     interlaced: bool = False
+    # The container cuts edges off, which only software decoders are sure to do.
+    cropped: bool = False
     colour: Colour = Colour()
     # Seconds; 0 where the file does not say.
     duration: float = 0.0
@@ -185,7 +187,8 @@ def _video(stream: Json) -> Video:
         sar=_sar(stream), rotation=_rotation(stream), fps=average or nominal,
         # One per mille: rates like 30000/1001 are told with rounding.
         vfr=not average or not nominal or abs(average / nominal - 1) > 0.001,
-        interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"), colour=_colour(stream),
+        interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"),
+        cropped=(width, height) != (stream.get("width"), stream.get("height")), colour=_colour(stream),
         duration=_duration(stream),
     )  # fmt: skip
 

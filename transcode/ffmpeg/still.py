@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transcode.ffmpeg.command import head, source
-from transcode.ffmpeg.graph import DEINTERLACED, padded, tagged, tone_mapped
+from transcode.ffmpeg.pictures import DEINTERLACED, padded, tagged, tone_mapped
 from transcode.ffmpeg.plan import Plan, Span, Still
 
 # Mean brightness (16 is black, 235 white) and normalised entropy below which a picture is dark or empty.

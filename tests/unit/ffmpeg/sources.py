@@ -4,13 +4,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from transcode.ffmpeg.lanes import Capabilities
+from transcode.ffmpeg.lanes import Capabilities, Gpu, Nvenc
 from transcode.ffmpeg.probe import Audio, Source, Video, read
 from transcode.presets import Preset, load
 
 ANSWERS = Path(__file__).with_name("answers")
 ALL = frozenset({"zscale", "tonemap"})
 ABLE = Capabilities(filters=ALL, decoders=frozenset({"h264", "hevc", "mjpeg", "libdav1d"}), threads=2)
+# A T4, and a card that only decodes.
+T4 = Gpu(
+    {"h264": Nvenc(), "hevc": Nvenc()}, frozenset({"h264", "hevc", "hevc 10", "vp9", "mpeg2video"}), "yadif_cuda"
+)  # fmt: skip
+A100 = Gpu({}, T4.decoders, "yadif_cuda")
 PRESETS = load()
 
 

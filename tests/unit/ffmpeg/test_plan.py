@@ -4,7 +4,6 @@ import pytest
 
 from tests.unit.ffmpeg.sources import ABLE, PRESETS, preset, source
 from transcode.errors import BuildLacks
-from transcode.ffmpeg.lanes import Capabilities, Lane, choose, takes
 from transcode.ffmpeg.plan import BT601, BT709, Span, plan
 from transcode.ffmpeg.probe import Colour
 from transcode.presets import Audio
@@ -155,18 +154,3 @@ def test_a_codec_without_decoder_names_it() -> None:
     assert plan(source(codec="av1"), PRESETS.all, ABLE)
     with pytest.raises(BuildLacks, match="cannot decode av1: it lacks libdav1d"):
         plan(source(codec="av1"), PRESETS.all, replace(ABLE, decoders=frozenset({"h264", "av1"})))
-
-
-def test_a_worker_offers_only_lanes_that_can_be_built() -> None:
-    with pytest.raises(ValueError, match=r"can offer the lanes cpu"):
-        Capabilities(frozenset(), frozenset(), lanes=(Lane.NVENC, Lane.CPU))
-    with pytest.raises(ValueError, match="none"):
-        Capabilities(frozenset(), frozenset(), lanes=())
-
-
-def test_the_cpu_takes_every_file_and_the_gpu_not_all() -> None:
-    rotated, tiny, hdr = source(rotation=90), source(width=64), source(colour=Colour(transfer="smpte2084"))
-    assert choose(rotated, ABLE) is Lane.CPU
-    assert [takes(Lane.NVDEC_NVENC, film) for film in (source(), rotated, tiny, hdr)] == [True, False, False, False]
-    assert [takes(Lane.NVENC, film) for film in (source(), rotated, tiny, hdr)] == [True, True, False, True]
-    assert takes(Lane.NVDEC, tiny)

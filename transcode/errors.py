@@ -220,15 +220,17 @@ class LaneUnfit(Transient):
 
 
 class DeviceFault(Transient):
-    """The GPU failed, not the file."""
+    """The GPU failed, not the file. `weight` is what it adds towards an attempt that counts."""
 
     code = "device_fault"
+    weight = 10
 
 
 class DeviceBusy(DeviceFault):
     """No encode session or no memory of the GPU is free; nothing is wrong with it."""
 
     code = "device_busy"
+    weight = 1
 
 
 class Stopped(TranscodeError):

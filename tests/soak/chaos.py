@@ -18,8 +18,9 @@ from tests.soak.proxy import OUTAGES
 
 # Seconds between two blows, and until a killed process is started again.
 _PAUSE, _ABSENT = (1.0, 4.0), (0.0, 3.0)
-# What Celery says when a pool process is killed before the pool has started.
-_NO_POOL = "Could not start worker processes"
+# What Celery says when a pool process is killed before the pool has started, or while the worker reconnects: the
+# worker ends then, and whoever keeps it, the fleet or systemd, starts it again.
+_GIVES_UP = {"Could not start worker processes": "starts", "Unrecoverable error: StopIteration()": "reconnects"}
 # Lines of a log that are shown of a process that ended by itself.
 _LAST = 25
 # Seconds of a freeze: from harmless to well past a lease and its margin. Seconds of an outage.
@@ -75,9 +76,9 @@ class Chaos:
         if name in self.busy or child is None or child.poll() is None:
             return
         said = "\n".join(self.farm.log_path(name).read_text(errors="replace").splitlines()[-_LAST:])
-        if _NO_POOL in said:
-            # We killed a pool process while the pool was starting; whoever keeps the worker starts it again.
-            self.injected["worker ended: its pool did not start"] += 1
+        when = next((when for words, when in _GIVES_UP.items() if words in said), "")
+        if when:
+            self.injected[f"worker ended: a pool process was killed while it {when}"] += 1
         else:
             text = f"{name} ended by itself with status {child.returncode}; its last words:\n{said}"
             self.violations.append(Violation("", text))

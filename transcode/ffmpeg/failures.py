@@ -13,6 +13,8 @@ from pathlib import Path
 from transcode.errors import (
     BuildLacks,
     CodecNotAllowed,
+    DeviceBusy,
+    DeviceFault,
     DiskFull,
     EncoderCrashed,
     EncoderFailed,
@@ -21,6 +23,7 @@ from transcode.errors import (
     InputNotMedia,
     InputTooLarge,
     InputTruncated,
+    LaneUnfit,
     PictureUnusable,
     TranscodeError,
 )
@@ -32,6 +35,57 @@ NOT_MEDIA = "The file is no media file of an accepted kind; MP4, MOV, MKV, WebM,
 _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
     (r"(?m)^bwrap: ", EncoderFailed, "The sandbox could not be set up around ffmpeg."),
     (r"No space left on device", DiskFull, "The worker's scratch disk is full."),
+    # The card. Its memory and sessions first: what comes after them sounds like a missing card.
+    (
+        r"OpenEncodeSessionEx failed: (?:out of memory \(10\)|incompatible client key \(21\))", DeviceBusy,
+        "No encode session of the GPU is free.",
+    ),
+    (
+        r"CUDA_ERROR_OUT_OF_MEMORY|Create(?:Bitstream|Input)Buffer failed: out of memory", DeviceBusy,
+        "The memory of the GPU is full.",
+    ),
+    (
+        r"OpenEncodeSessionEx failed: unsupported device", DeviceFault,
+        "This GPU has no video encoder (NVENC): A100, H100 and H200 have none, T4, A10, L4 and L40 have.",
+    ),
+    (
+        r"minimum required Nvidia driver for nvenc is ([\d.]+)", DeviceFault,
+        "This ffmpeg needs the NVIDIA driver {0} or newer; update it, or set FFMPEG_PATH to an older build.",
+    ),
+    (
+        r"Driver does not support the required nvenc API version", DeviceFault,
+        "This ffmpeg needs a newer NVIDIA driver; update it, or set FFMPEG_PATH to an older build.",
+    ),
+    (
+        r"Cannot load libnvidia-encode|Cannot load libnvcuvid|Failed loading nvcuvid", DeviceFault,
+        "The driver's video libraries are missing; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,video,utility.",
+    ),
+    (
+        r"CUDA_ERROR_(?:ILLEGAL_ADDRESS|ILLEGAL_INSTRUCTION|LAUNCH_FAILED|LAUNCH_TIMEOUT|ECC_UNCORRECTABLE|UNKNOWN|"
+        r"HARDWARE_STACK_ERROR|DEVICE_UNAVAILABLE)|generic error \(20\)|device not exist \(\d+\)", DeviceFault,
+        "The GPU failed while it worked.",
+    ),
+    (
+        r"Cannot load libcuda|Could not dynamically load CUDA|CUDA_ERROR_NO_DEVICE|CUDA_ERROR_INVALID_DEVICE|"
+        r"No CUDA capable devices found|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|CUDA_ERROR_NOT_INITIALIZED", DeviceFault,
+        "ffmpeg finds no NVIDIA GPU; check the driver with nvidia-smi, and that the container was given the GPU.",
+    ),
+    (
+        r"No decoder surfaces left|cuvidMapVideoFrame.*failed|cuvid\w+ failed|more than 32 .*decode surfaces|"
+        r"cuvidCreateDecoder failed|Hardware is lacking required capabilities|not within range from", LaneUnfit,
+        "The GPU's decoder cannot take this film.",
+    ),
+    (
+        r"Impossible to convert between the formats|Unsupported (?:input|output) format: |Unsupported conversion",
+        LaneUnfit, "The GPU's filters cannot take this film's pictures.",
+    ),
+    (
+        r"10 bit encode not supported|YUV444P not supported|(?:Width|Height) \d+ exceeds|Max B-frames \d+ exceed|"
+        r"B frames as references are not supported|Temporal AQ not supported|Lookahead not supported|"
+        r"Provided device doesn't support required NVENC features|InitializeEncoder failed: invalid param", LaneUnfit,
+        "The GPU's encoder does not take these settings.",
+    ),
+    (r"Device creation failed", DeviceFault, "ffmpeg cannot open the GPU."),
     (
         r"Skipped opening external track", InputCorrupt,
         "The file only points to its video in another file; a file with the video inside is wanted.",

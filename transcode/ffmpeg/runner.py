@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -45,6 +45,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 _OPEN = Cell()
+_PLAIN: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def _ignored(_: Report) -> None:
 
 def run(
     command: Sequence[str], limits: Limits, *, folder: Path | None = None, cell: Cell = _OPEN,
-    check: Callable[[], None] = _nothing, on_report: Callable[[Report], None] = _ignored,
+    environment: Mapping[str, str] = _PLAIN, check: Callable[[], None] = _nothing,
+    on_report: Callable[[Report], None] = _ignored,
 ) -> Ended:  # fmt: skip
     """Run a command to its end.
 
@@ -87,6 +89,7 @@ def run(
         limits: what it may use.
         folder: where it runs and writes; without one nothing is watched for growth.
         cell: what it may touch.
+        environment: what it is told beside the little that every run is.
         check: asked several times a second; what it raises ends the run and comes out of here.
         on_report: told of each progress block.
 
@@ -94,7 +97,7 @@ def run(
         EncoderStalled, EncoderTimeout: it did not move any more, or took too long.
     """
     with cell.rules() as rules:
-        process = _start(cell.line(command), limits, folder, rules)
+        process = _start(cell.line(command), limits, folder, environment, rules)
     pipes = _Pipes(process)
     try:
         _attend(process, pipes, limits, folder, check, on_report)
@@ -104,7 +107,9 @@ def run(
     return pipes.ended(cell.status(process.returncode))
 
 
-def _start(command: list[str], limits: Limits, folder: Path | None, rules: int) -> "subprocess.Popen[bytes]":
+def _start(
+    command: list[str], limits: Limits, folder: Path | None, environment: Mapping[str, str], rules: int
+) -> "subprocess.Popen[bytes]":
     """Start it. The thread that calls must outlive the run: the kernel takes it for the parent."""
     parent = os.getpid()
     limited = _limited(limits)
@@ -121,7 +126,7 @@ def _start(command: list[str], limits: Limits, folder: Path | None, rules: int) 
         landlock.enter(rules)
 
     return subprocess.Popen(
-        command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command, cwd=folder, env={**_environment(), **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True, preexec_fn=before_it_begins,  # noqa: PLW1509
     )  # fmt: skip
 

@@ -20,6 +20,8 @@ _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc
 # How many processors there are and how memory belongs to them: x265 and the C library look there.
 _MACHINE = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+# Where a driver looks for its cards.
+_CARD_READ = ("/proc", "/sys")
 # bwrap tells of a program ended by a signal as a shell does.
 _ENDED_BY_SIGNAL = 128
 
@@ -43,9 +45,9 @@ class Sandbox:
     programs: tuple[Path, ...] = ()
     bwrap: str = ""
 
-    def cell(self, reads: Sequence[Path] = (), writes: Path | None = None) -> "Cell":
+    def cell(self, reads: Sequence[Path] = (), writes: Path | None = None, card: Sequence[Path] = ()) -> "Cell":
         """The walls around one run."""
-        return Cell(self, tuple(reads), writes)
+        return Cell(self, tuple(reads), writes, tuple(card))
 
     @property
     def base(self) -> list[Path]:
@@ -62,11 +64,15 @@ OPEN = Sandbox()
 
 @dataclass(frozen=True)
 class Cell:
-    """The walls around one run: what it may read, and the one folder that it may write."""
+    """The walls around one run: what it may read, the one folder that it may write, and the card that it works on.
+
+    `card` are the places through which a GPU is used: its devices, and a folder for what the driver compiles.
+    """
 
     sandbox: Sandbox = OPEN
     reads: tuple[Path, ...] = ()
     writes: Path | None = None
+    card: tuple[Path, ...] = ()
 
     def line(self, command: Sequence[str]) -> list[str]:
         """The command, inside these walls."""
@@ -80,8 +86,10 @@ class Cell:
         if self.sandbox.kind is not Kind.LANDLOCK:
             return landlock.no_rules()
         writes = [] if self.writes is None else [self.writes]
-        devices = map(Path, _DEVICES)
-        return landlock.rules([*self.sandbox.base, *self.reads, *devices], [*writes, Path("/dev/null")])
+        places = [*_DEVICES, *(_CARD_READ if self.card else ())]
+        return landlock.rules(
+            [*self.sandbox.base, *self.reads, *map(Path, places)], [*writes, *self.card, Path("/dev/null")]
+        )
 
     def status(self, status: int) -> int:
         """The exit status as if there were no walls: negative for a signal."""
@@ -99,6 +107,7 @@ class Cell:
             *_bound("--ro-bind-try", *self.sandbox.base),
             "--proc", "/proc", "--dev", "/dev",
             *_bound("--ro-bind", *self.reads), *([] if self.writes is None else _bound("--bind", self.writes)),
+            *(_bound("--ro-bind-try", Path("/sys")) if self.card else []), *_bound("--dev-bind-try", *self.card),
             # These two lie in memory, and what is written there is limited by nothing.
             "--remount-ro", "/dev", "--remount-ro", "/",
             "--chdir", place,

@@ -1,0 +1,293 @@
+"""What a card can do, found out by doing: encodes with production options, decodes that must yield frames of the card.
+
+`ffmpeg -encoders` lists NVENC on machines without any card, and drivers, containers and builds fail in many ways;
+so nothing here is believed that was not seen. Which cards there are is asked of the driver in `nvml`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from transcode import logs
+from transcode.errors import DeviceBusy, TranscodeError
+from transcode.ffmpeg import coders, command, failures, runner
+from transcode.ffmpeg.admission import Gate
+from transcode.ffmpeg.binaries import Tools
+from transcode.ffmpeg.health import Health
+from transcode.ffmpeg.lanes import Gpu, Nvenc
+from transcode.ffmpeg.nvml import Card
+from transcode.ffmpeg.plan import Plan
+from transcode.ffmpeg.runner import Limits
+from transcode.ffmpeg.sandbox import OPEN
+
+log = logs.get(__name__)
+
+# Seconds for a trial of two seconds of film; starting on a busy card takes up to a minute.
+_TRIAL = Limits(seconds=90.0)
+# Options that older cards lack, taken away one after the other.
+_STEPS = (Nvenc(), Nvenc(temporal_aq=False), Nvenc(False, False), Nvenc(False, False, False))
+# Sessions that are tried at once: more than two tasks of all types need; gaming cards allow 2 to 8.
+_SESSIONS = 16
+# Codec as in `Gpu.decoders` -> encoders that can make a sample of it, and its pixel format.
+_SAMPLES = {
+    "h264": (("libx264",), "yuv420p"), "hevc": (("libx265",), "yuv420p"), "hevc 10": (("libx265",), "yuv420p10le"),
+    "vp8": (("libvpx",), "yuv420p"), "vp9": (("libvpx-vp9",), "yuv420p"),
+    "av1": (("libsvtav1", "libaom-av1"), "yuv420p"), "mpeg2video": (("mpeg2video",), "yuv420p"),
+    "mpeg4": (("mpeg4",), "yuv420p"),
+}  # fmt: skip
+# Without these a build cannot work in GPU memory.
+_FILTERS = frozenset({"scale_cuda", "hwupload"})
+_DEINTERLACERS = ("bwdif_cuda", "yadif_cuda")
+# Bytes of a card that a process takes before it does anything, and pictures that a decoder and an encoder hold.
+_CONTEXT = 300 * 10**6
+_DECODER_PICTURES, _ENCODER_PICTURES = 16, coders.LOOKAHEAD + coders.B_FRAMES + 6
+# Of `seen.json`: another one is not read.
+_FORM = 1
+
+
+@dataclass(frozen=True)
+class Device:
+    """A card as a worker uses it. `folder` is the card's own, shared by all processes of the host."""
+
+    card: Card
+    folder: Path
+    gpu: Gpu
+    # Whether the card also works inside the sandbox.
+    walled: bool = True
+
+    @property
+    def health(self) -> Health:
+        """What the card is suspected of."""
+        return Health(self.folder)
+
+    @property
+    def gate(self) -> Gate:
+        """Who may use it now."""
+        return Gate(self.folder, self.card, self.gpu.sessions)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What ffmpeg is told to use this card and no other."""
+        return environment(self.card, self.folder)
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """What a run on the card must be able to touch."""
+        return places(self.folder)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an examination found; `notes` say in sentences what does not work and what to do."""
+
+    gpu: Gpu
+    walled: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What the card is good for, in a word."""
+        words = ["nvenc"] * bool(self.gpu.encoders) + ["nvdec"] * bool(self.gpu.decoders)
+        return "+".join(words) or "nothing"
+
+
+def environment(card: Card, folder: Path | None = None) -> dict[str, str]:
+    """The variables of a run on a card. Inside it is the only one, so every ffmpeg option means it."""
+    cache = {"CUDA_CACHE_PATH": str(folder / "cache")} if folder is not None else {}
+    return {
+        "CUDA_VISIBLE_DEVICES": card.uuid, "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        # Kernels are loaded when they are used; few queues: both shorten the start of a short run.
+        "CUDA_MODULE_LOADING": "LAZY", "CUDA_DEVICE_MAX_CONNECTIONS": "2", **cache,
+    }  # fmt: skip
+
+
+def places(folder: Path) -> tuple[Path, ...]:
+    """The devices of the driver, and the folder in which it keeps what it has compiled."""
+    cache = folder / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    return (*sorted(Path("/dev").glob("nvidia*")), cache)
+
+
+def device(tools: Tools, card: Card, folder: Path) -> Device:
+    """The card, examined; what was found is kept for this card, driver and build, and said in one line."""
+    found = _kept(tools, card, folder) or _examined_anew(tools, card, folder)
+    log.info(
+        "GPU", kind=found.kind, name=card.name, uuid=card.uuid, driver=card.driver, ffmpeg=tools.version,
+        encoders=sorted(found.gpu.encoders), decoders=sorted(found.gpu.decoders), sessions=found.gpu.sessions or "any",
+        sandbox=tools.sandbox.kind.value if found.walled else "none",
+    )  # fmt: skip
+    for note in found.notes:
+        log.warning("GPU limited", uuid=card.uuid, why=note)
+    return Device(card, folder, found.gpu, found.walled)
+
+
+def memory(plan: Plan) -> int:
+    """Bytes of the card that a plan takes: pictures that are held, by size; measured runs stay below it."""
+    video = plan.source.video
+    # One and a half bytes per pixel, twice that for 10 bits.
+    decoded = _DECODER_PICTURES * video.width * video.height * (3 if video.bit_depth > 8 else 1.5)
+    encoded = sum(_ENCODER_PICTURES * track.frame.outer.area * 1.5 for track in plan.videos)
+    return int(_CONTEXT + decoded * plan.lane.decodes + encoded * plan.lane.encodes)
+
+
+def examine(tools: Tools, card: Card, folder: Path) -> Examined:
+    """Try everything. Where the sandbox keeps the card away, the card is tried without: its runs then have no walls."""
+    found = _Trials(tools, card, folder).all()
+    if found.kind != "nothing" or tools.sandbox == OPEN:
+        return found
+    bare = _Trials(replace(tools, sandbox=OPEN), card, folder).all()
+    if bare.kind == "nothing":
+        return found
+    kind = tools.sandbox.kind.value
+    note = (
+        f"The card does not work inside the sandbox {kind}, so ffmpeg runs without it there; SANDBOX can name another."
+    )
+    return replace(bare, walled=False, notes=(*bare.notes, note))
+
+
+def canary(tools: Tools, card: Card, folder: Path) -> str:
+    """Why a card cannot be used, as a sentence; empty when it does at least one thing well.
+
+    What was kept of it is forgotten: a card that had to be put aside is examined anew.
+    """
+    (folder / "seen.json").unlink(missing_ok=True)
+    found = examine(tools, card, folder)
+    return "" if found.kind != "nothing" else " ".join(found.notes) or "The card neither decodes nor encodes."
+
+
+def _examined_anew(tools: Tools, card: Card, folder: Path) -> Examined:
+    found = examine(tools, card, folder)
+    if found.kind != "nothing":
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {**asdict(found), "of": _of(tools, card)}
+        kept["gpu"]["decoders"] = sorted(found.gpu.decoders)
+        (folder / "seen.json").write_text(json.dumps(kept))
+    return found
+
+
+def _kept(tools: Tools, card: Card, folder: Path) -> Examined | None:
+    """What an earlier examination of the same card, driver and build found."""
+    try:
+        kept = json.loads((folder / "seen.json").read_text())
+        gpu = kept["gpu"]
+        if kept["of"] != _of(tools, card):
+            return None
+        encoders = {codec: Nvenc(**takes) for codec, takes in gpu["encoders"].items()}
+        seen = Gpu(encoders, frozenset(gpu["decoders"]), gpu["deinterlacer"], gpu["sessions"])
+        return Examined(seen, kept["walled"], tuple(kept["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _of(tools: Tools, card: Card) -> list[str]:
+    stat = tools.ffmpeg.stat()
+    build = f"{tools.version} {stat.st_size} {stat.st_mtime_ns}"
+    return [str(_FORM), card.uuid, card.driver, build, tools.sandbox.kind.value]
+
+
+class _Trials:
+    """One examination of one card."""
+
+    def __init__(self, tools: Tools, card: Card, folder: Path) -> None:
+        self._tools, self._card, self._folder = tools, card, folder
+        self._notes: list[str] = []
+
+    def all(self) -> Examined:
+        missing = sorted(_FILTERS - self._tools.filters)
+        if missing:
+            self._note(f"This ffmpeg cannot work on a GPU: it lacks the filter {missing[0]}.")
+            return Examined(Gpu(), notes=tuple(self._notes))
+        encoders = dict(self._encoders())
+        gpu = Gpu(
+            encoders, frozenset(self._decoders()),
+            next((name for name in _DEINTERLACERS if name in self._tools.filters), ""),
+            self._sessions(next(iter(encoders))) if encoders else None,
+        )  # fmt: skip
+        return Examined(gpu, notes=tuple(self._notes))
+
+    def _encoders(self) -> Iterator[tuple[str, Nvenc]]:
+        for codec in ("h264", "hevc"):
+            takes = self._takes(codec)
+            if takes is not None:
+                yield codec, takes
+
+    def _takes(self, codec: str) -> Nvenc | None:
+        """The most that an encoder takes; None when it does nothing at all."""
+        if f"{codec}_nvenc" not in self._tools.encoders:
+            self._note(f"This ffmpeg lacks the encoder {codec}_nvenc.")
+            return None
+        first: TranscodeError | None = None
+        for takes in _STEPS:
+            error = self._run(_encode(self._tools.ffmpeg, codec, takes))
+            if error is None:
+                return takes
+            first = first or error
+        self._note(f"{codec} is not encoded on the GPU: {first}")
+        return None
+
+    def _sessions(self, codec: str) -> int | None:
+        """How many sessions the driver allows at once; None when it is more than we try."""
+        least, beyond = 0, _SESSIONS + 1
+        trial = _SESSIONS
+        while beyond - least > 1:
+            error = self._run(_encode(self._tools.ffmpeg, codec, Nvenc(False, False, False), trial))
+            least, beyond = (least, trial) if isinstance(error, DeviceBusy) else (trial, beyond)
+            trial = (least + beyond) // 2
+        return None if least == _SESSIONS else least
+
+    def _decoders(self) -> Iterator[str]:
+        with TemporaryDirectory() as name:
+            for codec, (makers, form) in _SAMPLES.items():
+                maker = next((maker for maker in makers if maker in self._tools.encoders), None)
+                sample = Path(name) / "sample"
+                if maker and self._sampled(maker, form, sample) and self._decodes(codec, sample):
+                    yield codec
+
+    def _sampled(self, maker: str, form: str, sample: Path) -> bool:
+        line = [
+            *command.head(self._tools.ffmpeg), "-f", "lavfi", "-i", "testsrc2=s=320x256:r=25:d=1", "-pix_fmt", form,
+            "-c:v", maker, "-f", "matroska", f"file:{sample}",
+        ]  # fmt: skip
+        return not runner.run(line, _TRIAL).status
+
+    def _decodes(self, codec: str, sample: Path) -> bool:
+        # hwdownload takes frames of the card only: a software decoder that steps in makes it fail.
+        form = "p010le" if codec.endswith("10") else "nv12"
+        named = ["-c:v", "av1"] if codec == "av1" else []
+        line = [
+            *command.head(self._tools.ffmpeg), "-hwaccel", "cuda", "-hwaccel_output_format", "cuda", *named,
+            "-i", f"file:{sample}", "-vf", f"hwdownload,format={form}", "-f", "null", "-",
+        ]  # fmt: skip
+        return self._run(line, [sample]) is None
+
+    def _run(self, line: Sequence[str], reads: Sequence[Path] = ()) -> TranscodeError | None:
+        cell = self._tools.sandbox.cell(reads, card=places(self._folder))
+        try:
+            ended = runner.run(line, _TRIAL, cell=cell, environment=environment(self._card, self._folder))
+        except TranscodeError as error:
+            return error
+        return failures.error(ended, line) if ended.status else None
+
+    def _note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+
+
+def _encode(ffmpeg: Path, codec: str, takes: Nvenc, sessions: int = 1) -> list[str]:
+    """Sixty frames, so that B frames and look-ahead begin; from GPU memory, as in production."""
+    size = "1280:720" if sessions == 1 else "256:144"
+    ends = "".join(f"[v{number}]" for number in range(sessions))
+    chain = f"format=nv12,hwupload,scale_cuda={size}:format=nv12:passthrough=0,split={sessions}{ends}"
+    outputs = [
+        word
+        for number in range(sessions)
+        for word in (
+            "-map", f"[v{number}]", *coders.nvenc(codec, takes, "p5", ":v:0"), "-cq:v:0", "28", "-g:v:0", "60",
+            "-f", "null", "-",
+        )
+    ]  # fmt: skip
+    return [
+        *command.head(ffmpeg), "-init_hw_device", "cuda=cu:0", "-filter_hw_device", "cu",
+        "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=2", "-filter_complex", f"[0:v]{chain}", *outputs,
+    ]  # fmt: skip

@@ -177,6 +177,8 @@ class Rendition:
     duration: float = 0.0
     bitrate: int = 0
     audio_codec: str = ""
+    # Where it was made: a `lanes.Lane`; empty for pictures.
+    lane: str = ""
     warning: str = ""
 
 

@@ -37,7 +37,7 @@ def send(attempt: Attempt, made: Rendition) -> None:
     made.path.unlink()
     output = Output(
         key=key, bytes=made.bytes, codec=made.codec, width=made.width, height=made.height, duration=made.duration,
-        bitrate=made.bitrate, audio_codec=made.audio_codec, warning=made.warning,
+        bitrate=made.bitrate, audio_codec=made.audio_codec, lane=made.lane, warning=made.warning,
     )  # fmt: skip
     attempt.plan[made.type] = {"upload_id": upload_id, "tags": tags, "output": output.model_dump()}
     attempt.lease.tell(done=sorted(attempt.plan))

@@ -21,6 +21,7 @@ from transcode.errors import (
     Busy,
     Cancelled,
     Conflict,
+    DeviceFault,
     DiskFull,
     LeaseLost,
     NotFound,
@@ -191,6 +192,8 @@ def _ended(attempt: Attempt, task: Task, error: TranscodeError) -> Task:
         return steps.cancelled(task, owner, now, error)
     if isinstance(error, ShuttingDown):
         return steps.handed_back(task, owner, now, 0.0, counted=False, error=error)
+    if isinstance(error, DeviceFault):
+        return steps.device_failed(task, owner, now, retries.delay(error, task.attempts), error)
     if isinstance(error, Permanent) or task.attempts >= task.max_retries:
         details = tuple(attempt.detail(name, error) for name in task.missing_types)
         return steps.failed(task, owner, now, error, details)

@@ -156,6 +156,10 @@ class Settings(BaseSettings):
         """The checked template of output keys."""
         return keys.KeyTemplate(self.output_key_template)
 
+    def card_folder(self, uuid: str) -> Path:
+        """What is kept of a card, for all processes of the machine."""
+        return self.temp_dir / "cards" / uuid
+
     @property
     def queue_name(self) -> str:
         """The task queue's name, as SQS and Celery know it."""

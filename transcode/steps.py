@@ -8,7 +8,7 @@ checked still holds at the moment of its write. `states.NEXT` says which status 
 from typing import Any
 
 from transcode.clock import timestamp
-from transcode.errors import Busy, Cancelled, Conflict, LeaseLost, Purged, TranscodeError
+from transcode.errors import Busy, Cancelled, Conflict, DeviceFault, LeaseLost, Purged, TranscodeError
 from transcode.states import OVER, Phase, Status, TypeState, check
 from transcode.task import ErrorDetail, Output, Task
 
@@ -16,6 +16,8 @@ from transcode.task import ErrorDetail, Output, Task
 LEASE = 60.0
 # Seconds a rescuer waits beyond the lease, for clocks that differ.
 MARGIN = 5.0
+# What cards may fail, by their errors' weights, before an attempt is counted: three faults, or thirty times no room.
+_FAULTS_OF_AN_ATTEMPT = 3 * DeviceFault.weight
 
 
 def _moved(task: Task, status: Status, now: float, **changes: Any) -> Task:
@@ -136,6 +138,17 @@ def handed_back(task: Task, owner: str, now: float, delay: float, *, counted: bo
     return _pending_again(task, now, delay, task.attempts if counted else task.attempts - 1, error)
 
 
+def device_failed(task: Task, owner: str, now: float, delay: float, error: DeviceFault) -> Task:
+    """The attempt given up for its card's sake, which is not the file's fault; another card takes the task.
+
+    A file that no card bears must end, too: faults of three cards count as an attempt.
+    """
+    faults = task.device_faults + error.weight
+    counted = faults >= _FAULTS_OF_AN_ATTEMPT
+    task = task.model_copy(update={"device_faults": 0 if counted else faults})
+    return handed_back(task, owner, now, delay, counted=counted, error=error)
+
+
 def _pending_again(task: Task, now: float, delay: float, attempts: int, error: TranscodeError) -> Task:
     return _moved(
         task, Status.PENDING, now, attempts=attempts, not_before=now + delay, sent_at="", send_count=0,
@@ -224,7 +237,7 @@ def retried(task: Task, now: float) -> Task:
         raise Conflict(f"The task is {task.status}; only a failed or cancelled task can be retried.")
     return _moved(
         task, Status.PENDING, now, generation=task.generation + 1, attempts=0, retry_count=0, cancel_requested=False,
-        not_before=now, sent_at="", send_count=0, completed_at="", winner="",
+        not_before=now, sent_at="", send_count=0, completed_at="", winner="", device_faults=0,
         error_code="", error_message="", error_details=(),
         progress=_set_progress(task, TypeState.PENDING),
     )  # fmt: skip

@@ -58,6 +58,7 @@ class Output(Frozen):
     duration: float = 0.0
     bitrate: int = 0
     audio_codec: str = ""
+    lane: str = ""
     warning: str = ""
 
 
@@ -102,6 +103,8 @@ class Task(Frozen):
     attempts: int = 0
     generation: int = 0
     cancel_requested: bool = False
+    # What cards have failed since the last attempt that counted, in tenths: see `errors.DeviceFault`.
+    device_faults: int = 0
     # Delivery: when a message may run (Unix seconds), when the last one was sent, how many were.
     not_before: float = 0.0
     sent_at: str = ""

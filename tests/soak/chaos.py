@@ -17,7 +17,7 @@ from tests.soak.history import Violation
 from tests.soak.proxy import OUTAGES
 
 # Seconds between two blows, and until a killed process is started again.
-_PAUSE, _ABSENT = (1.0, 4.0), (0.0, 3.0)
+_PAUSE, _ABSENT = (2.0, 8.0), (0.0, 3.0)
 # What Celery says when a pool process is killed before the pool has started, or while the worker reconnects: the
 # worker ends then, and whoever keeps it, the fleet or systemd, starts it again.
 _GIVES_UP = {"Could not start worker processes": "starts", "Unrecoverable error: StopIteration()": "reconnects"}

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from transcode import retries
-from transcode.errors import DeviceFault, EncoderFailed, ServiceUnavailable
+from transcode.errors import DeviceBusy, DeviceFault, EncoderFailed, ServiceUnavailable
 
 ERROR = EncoderFailed("It failed.")
 
@@ -37,3 +37,9 @@ def test_an_uncounted_attempt_has_a_delay_too() -> None:
 
 def test_a_cards_fault_goes_to_another_card_at_once() -> None:
     assert retries.delay(DeviceFault("The card is gone."), 3) == retries.DEVICE_DELAY
+
+
+def test_a_full_card_is_waited_for_a_little() -> None:
+    random.seed(3)
+    delays = [retries.delay(DeviceBusy("No session is free."), 1) for _ in range(200)]
+    assert 5 <= min(delays) < max(delays) <= 30

@@ -13,6 +13,7 @@ from tests.unit.conftest import Farm, Letter
 from transcode import attempt, lease, ledger, publish, steps, submit
 from transcode.errors import (
     Busy,
+    DeviceFault,
     EncoderFailed,
     InputNotMedia,
     OutputInvalid,
@@ -290,6 +291,18 @@ def test_a_full_disk_and_a_bug_both_leave_a_record_that_can_be_retried(
         farm.encoder.probe = broken  # type: ignore[method-assign,assignment]
         run(task.task_id, letter, farm.tools)
         assert (now(farm, task).status, now(farm, task).error_code) == (Status.PENDING, code)
+
+
+def test_a_cards_fault_goes_back_uncounted_and_is_remembered(farm: Farm, task: Task, letter: Letter) -> None:
+    farm.encoder.failures["mp4_smooth"] = [DeviceFault("The GPU failed while it worked.")]
+    run(task.task_id, letter, farm.tools)
+    found = now(farm, task)
+    assert (found.status, found.attempts, found.device_faults) == (Status.PENDING, 0, 10)
+    history = farm.store.read_aside(task.task_id, ASIDE.HISTORY)
+    assert [story["code"] for name, story in history.items() if name.isdigit()] == ["device_fault"]
+    farm.clock.advance(60)
+    run(task.task_id, letter, farm.tools)
+    assert now(farm, task).status is Status.COMPLETED
 
 
 def test_a_preset_that_is_gone_fails_the_task(farm: Farm, task: Task, letter: Letter) -> None:

@@ -16,6 +16,8 @@ from transcode.errors import (
     Busy,
     Cancelled,
     Conflict,
+    DeviceBusy,
+    DeviceFault,
     EncoderFailed,
     InputCorrupt,
     LeaseLost,
@@ -161,6 +163,22 @@ class TestHolder:
         task = steps.handed_back(working(), "me", START, 0, counted=False, error=ShuttingDown("Bye."))
         again = steps.claimed(task, "other", "w", START)
         assert (task.attempts, again.attempts, again.retry_count, again.epoch) == (0, 1, 0, 2)
+
+    def test_a_cards_fault_does_not_count_until_three_cards_have_failed(self) -> None:
+        task, counts = working(attempts=0), []
+        for _ in range(6):
+            task = steps.claimed(task.model_copy(update={"status": Status.PENDING}), "me", "w", START)
+            task = steps.device_failed(task, "me", START, 2, DeviceFault("The GPU failed."))
+            counts.append(task.attempts)
+        assert counts == [0, 0, 1, 1, 1, 2]
+        assert (task.status, task.error_code, task.not_before) == ("pending", "device_fault", START + 2)
+
+    def test_a_full_card_counts_a_tenth_of_a_broken_one(self) -> None:
+        task = steps.device_failed(working(), "me", START, 9, DeviceBusy("No session is free."))
+        assert (task.attempts, task.device_faults) == (0, 1)
+        worn = working(attempts=3, device_faults=29)
+        ended = steps.device_failed(worn, "me", START, 9, DeviceBusy("No session is free."))
+        assert (ended.status, ended.error_code) == ("failed", "device_busy")
 
     def test_failing_keeps_why_and_what_was_published(self) -> None:
         task = working(outputs=outputs("thumbnail"), error_details=(a_detail("earlier"),))

@@ -1,17 +1,20 @@
 """Runs the commands of one job and turns a bad end into an error of ours. Between `runner` and `encoder`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from transcode.ffmpeg import failures, runner
+from transcode.errors import DeviceBusy, DeviceFault, EncoderStalled, LaneUnfit, TranscodeError
+from transcode.ffmpeg import failures, gpu, runner
 from transcode.ffmpeg.binaries import Tools
+from transcode.ffmpeg.gpu import Device
+from transcode.ffmpeg.plan import Plan
 from transcode.ffmpeg.probe import Source
 from transcode.ffmpeg.progress import Report
 from transcode.ffmpeg.runner import Ended, Limits
-from transcode.ffmpeg.sandbox import Cell
+from transcode.ffmpeg.sandbox import OPEN, Cell
 from transcode.ports import RenderJob
 
 # Seconds for ffprobe: it reads 20 MB of an upload, or every packet header of a rendition on a slow disk.
@@ -28,10 +31,11 @@ _SMALLEST_LIMIT, _TIMES_SIZE = 4 * 10**9, 8
 
 @dataclass(frozen=True)
 class Bench:
-    """One job's input, folder and watch, with the programs."""
+    """One job's input, folder and watch, with the programs and the card."""
 
     tools: Tools
     job: RenderJob
+    device: Device | None = None
 
     @property
     def input(self) -> Path:
@@ -51,9 +55,38 @@ class Bench:
         Raises:
             TranscodeError: what its words mean.
         """
-        limits = limits_for(self.job.source, renditions)
+        return self._run(command, limits_for(self.job.source, renditions), on_report, None)
+
+    def encode_plan(self, command: Sequence[str], plan: Plan, on_report: Callable[[Report], None]) -> str:
+        """Run a plan's ffmpeg, on the card where its lane is one of the card; its last words.
+
+        Raises:
+            DeviceBusy: there is no room on the card.
+            TranscodeError: what its words mean; a fault of the card is also held against the card.
+        """
+        limits = limits_for(self.job.source, len(plan.outputs))
+        device = self.device if plan.lane.decodes or plan.lane.encodes else None
+        if device is None:
+            return self._run(command, limits, on_report, None)
+        if gpu.memory(plan) > device.card.memory:
+            raise LaneUnfit(f"The film needs more memory than the {device.card.name} has.")
+        with _suspecting(device), self._admitted(device, plan):
+            words = self._run(command, limits, on_report, device)
+            if complaint := failures.of_card(words):
+                raise LaneUnfit(f"The run ended well, but the card did not: {complaint}", output=words)
+        return words
+
+    def _admitted(self, device: Device, plan: Plan) -> AbstractContextManager[None]:
+        sessions = len(plan.videos) if plan.lane.encodes else 0
+        return device.gate.admitted(sessions, gpu.memory(plan), self.job.watch.check)
+
+    def _run(
+        self, command: Sequence[str], limits: Limits, on_report: Callable[[Report], None], device: Device | None
+    ) -> str:
+        sandbox = self.tools.sandbox if device is None or device.walled else OPEN
+        cell = sandbox.cell([self.input], self.folder, device.places if device else ())
         ended = runner.run(
-            command, limits, folder=self.folder, cell=self.tools.sandbox.cell([self.input], self.folder),
+            command, limits, folder=self.folder, cell=cell, environment=device.environment if device else {},
             check=self.job.watch.check, on_report=on_report,
         )  # fmt: skip
         if ended.status:
@@ -73,6 +106,21 @@ class Bench:
         finally:
             spent = self.job.phases.get(phase, 0.0) + monotonic() - begun
             self.job.phases[phase] = round(spent, 3)
+
+
+@contextmanager
+def _suspecting(device: Device) -> Iterator[None]:
+    """Hold against a card what happens on it: its faults and runs that hang. A run that ends well clears it."""
+    try:
+        yield
+    except DeviceBusy:
+        raise
+    except TranscodeError as error:
+        if isinstance(error, DeviceFault | EncoderStalled) or failures.of_card(error.output):
+            device.health.suspect(str(error))
+        raise
+    if device.health.suspicions():
+        device.health.clear()
 
 
 def look(command: Sequence[str], cell: Cell, check: Callable[[], None] = lambda: None) -> Ended:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from transcode.errors import InputTruncated, OutputInvalid
-from transcode.ffmpeg.plan import Output, Plan, Span, Still
+from transcode.ffmpeg.plan import FASTEST, Output, Plan, Span, Still
 from transcode.ports import Rendition
 
 # Seconds and share by which a rendition may be shorter than its source says: headers round, ends are cut.
 _SHORTER, _SHORTER_SHARE = 1.0, 0.03
 # Frames: the last one's length is not told, and the first may come late.
 _FRAMES = 2
+# Share of the frames that a card's decoder may leave out: rates are rounded, ends are cut.
+_MISSING_SHARE = 0.03
 # Seconds that a clip may be longer than asked: a frame, or a packet of sound.
 _LONGER = 0.5
 
@@ -37,10 +39,12 @@ def film(plan: Plan, output: Output, path: Path, answer: str, warning: str = "")
     _expect(output.type, "sound", "aac" if output.audio else None, audio.get("codec_name"))
     _packets(output.type, video, *([audio] if output.audio else []))
     _length(plan, output, video, audio)
+    _frames(plan, output, video)
     return Rendition(
         type=output.type, path=path, content_type=output.content_type, bytes=int(container["size"]),
         codec=str(video["codec_name"]), width=size.width, height=size.height, duration=_seconds(container),
-        bitrate=int(container.get("bit_rate", 0)), audio_codec=str(audio.get("codec_name", "")), warning=warning,
+        bitrate=int(container.get("bit_rate", 0)), audio_codec=str(audio.get("codec_name", "")), lane=plan.lane.value,
+        warning=warning,
     )  # fmt: skip
 
 
@@ -103,6 +107,16 @@ def _length(plan: Plan, output: Output, video: Json, audio: Json) -> None:
     clip = output.video.clip or plan.span or Span()
     if clip.duration is not None and seen > clip.duration + max(_LONGER, _FRAMES / fps):
         raise OutputInvalid(f"{output.type}: the clip should last {clip.duration:.1f} seconds and lasts {seen:.1f}.")
+
+
+def _frames(plan: Plan, output: Output, video: Json) -> None:
+    """A card's decoder that loses pictures and goes on leaves a film of the right length with holes in it."""
+    rate = output.video.fps or min(FASTEST, plan.source.video.fps)
+    if not plan.lane.decodes or plan.uneven:
+        return
+    expected, frames = output.video_duration * rate, int(video["nb_read_packets"])
+    if frames < expected * (1 - _MISSING_SHARE) - _FRAMES:
+        raise OutputInvalid(f"{output.type}: about {expected:.0f} pictures should be in it, and {frames} are.")
 
 
 def _seconds(found: Json) -> float:

@@ -9,16 +9,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transcode.errors import InputCorrupt, InputEmpty, InputNotMedia, InputTruncated, Stopped, TranscodeError
-from transcode.ffmpeg import bench, binaries, check, command, failures, guard, levels, seen, still
+from transcode import logs
+from transcode.errors import (
+    DeviceFault,
+    DiskFull,
+    InputCorrupt,
+    InputEmpty,
+    InputNotMedia,
+    InputTruncated,
+    LaneUnfit,
+    Stopped,
+    TranscodeError,
+)
+from transcode.ffmpeg import bench, binaries, check, command, failures, gpu, guard, levels, nvml, seen, still
 from transcode.ffmpeg.bench import Bench
 from transcode.ffmpeg.binaries import Tools
+from transcode.ffmpeg.gpu import Device
+from transcode.ffmpeg.graph import Levels
 from transcode.ffmpeg.lanes import Capabilities
 from transcode.ffmpeg.plan import Output, Plan, Still, plan
 from transcode.ffmpeg.probe import Source, read
 from transcode.ffmpeg.progress import Report, progress
 from transcode.ports import RenderJob, Rendition, TypeFailure
 from transcode.settings import Settings
+
+log = logs.get(__name__)
 
 # Where a container's share of the processors stands: microseconds of each period, or `max`.
 _CONTAINER_CPU = Path("/sys/fs/cgroup/cpu.max")
@@ -30,22 +45,32 @@ class FfmpegEncoder:
 
     tools: Tools
     threads: int = 2
+    device: Device | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "FfmpegEncoder":
-        """The encoder of a worker with these settings; its tasks share the machine's cores.
+        """The encoder of a worker with these settings, on the card that it is pinned to if it is.
+
+        Its tasks share the machine's cores.
 
         Raises:
             SettingsError: there is no ffmpeg that works, or the sandbox that is asked for does not hold here.
+            DeviceFault: the card does not answer.
         """
         tools = binaries.find(settings)
         tools = replace(tools, sandbox=seen.sandbox(settings.sandbox, tools.ffmpeg, tools.ffprobe))
-        return cls(tools, math.ceil(_cores() / settings.max_concurrent_tasks))
+        card = nvml.pinned()
+        if card is None and nvml.wanted():
+            # It must not take work for the CPU lane, which is slow, where a fast card is only away for a moment.
+            raise DeviceFault(f"The GPU {nvml.wanted()}, to which this worker is pinned, does not answer.")
+        device = gpu.device(tools, card, settings.card_folder(card.uuid)) if card else None
+        return cls(tools, math.ceil(_cores() / settings.max_concurrent_tasks), device)
 
     @property
     def capabilities(self) -> Capabilities:
         """What this worker can do."""
-        return Capabilities(self.tools.filters, self.tools.decoders, self.threads)
+        seen_to_do = self.device.gpu if self.device else None
+        return Capabilities(self.tools.filters, self.tools.decoders, self.threads, seen_to_do)
 
     def probe(self, path: Path) -> Source:
         """As the port says."""
@@ -66,13 +91,18 @@ class FfmpegEncoder:
     def render(self, job: RenderJob) -> Iterator[Rendition | TypeFailure]:
         """As the port says."""
         planned = plan(job.source, job.presets, self.capabilities)
-        work = Bench(self.tools, job)
+        work = Bench(self.tools, job, self.device)
         for wanted in planned.stills:
             yield from _guarded(job, [wanted.type], _picture(work, planned, wanted))
-        parts = planned.apart() if job.separately else (planned,) if planned.outputs else ()
+        parts = planned.apart(1 if job.separately else self._at_once(planned))
         for number, part in enumerate(parts):
             films = _films(work, part, number / len(parts), 1 / len(parts))
             yield from _guarded(job, [output.type for output in part.outputs], films)
+
+    def _at_once(self, planned: Plan) -> int:
+        """Encodes in one run: all, or as many as the card's driver allows."""
+        sessions = planned.gpu.sessions if planned.gpu and planned.lane.encodes else None
+        return min(sessions or len(planned.videos), len(planned.videos)) or 1
 
 
 def _cores() -> float:
@@ -92,7 +122,7 @@ def _guarded(job: RenderJob, types: Sequence[str], made: Iterator[Rendition]) ->
         for rendition in made:
             missing.remove(rendition.type)
             yield rendition
-    except Stopped:
+    except (Stopped, DeviceFault):
         raise
     except TranscodeError as error:
         if not job.separately:
@@ -114,19 +144,42 @@ def _picture(work: Bench, planned: Plan, wanted: Still) -> Iterator[Rendition]:
 
 
 def _films(work: Bench, part: Plan, done: float, share: float) -> Iterator[Rendition]:
-    """All films of a plan in one run, then each checked."""
+    """All films of a plan in one run, on the first lane that proves to take them.
+
+    On the lanes of a card a failure may be the card's or the lane's; only the CPU's word on a file is final. What
+    is the card's for certain is not tried here again: the task goes to another card.
+    """
     with work.timed("loudness"):
         found = levels.settle(work, part)
+    missing = list(part.outputs)
+    for lane in part.lanes:
+        try:
+            for made in _on_lane(work, part.on(lane, missing), found, done, share):
+                missing = [output for output in missing if output.type != made.type]
+                yield made
+            return
+        except (Stopped, DiskFull, DeviceFault):
+            raise
+        except TranscodeError as error:
+            if lane is part.lanes[-1]:
+                raise
+            log.warning("Lane given up", lane=lane.value, code=error.code, why=str(error), output=error.output[-500:])
+
+
+def _on_lane(work: Bench, part: Plan, found: Levels, done: float, share: float) -> Iterator[Rendition]:
+    """One run of ffmpeg, then each film checked."""
     line = command.encode(work.tools.ffmpeg, work.input, part, found)
 
     def tell(report: Report) -> None:
         work.job.watch.progress(progress(report, part.duration, done, share))
 
     with work.timed("encode"):
-        words = work.encode(line, len(part.outputs), tell)
+        words = work.encode_plan(line, part, tell)
+    damaged = failures.damage(words)
+    if damaged and part.lane.decodes:
+        raise LaneUnfit("The GPU's decoder complained of this film.", command=failures.shown(line), output=words)
     with work.timed("verify"):
         missed = levels.warnings(work, part.outputs, found)
-    damaged = failures.damage(words)
     for output in part.outputs:
         notes = [missed.get(output.audio, "") if output.audio else "", _damage(damaged)]
         yield _checked(work, part, output, line, " ".join(note for note in notes if note))

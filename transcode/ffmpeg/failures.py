@@ -41,12 +41,16 @@ _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
         "No encode session of the GPU is free.",
     ),
     (
-        r"CUDA_ERROR_OUT_OF_MEMORY|Create(?:Bitstream|Input)Buffer failed: out of memory", DeviceBusy,
+        r"CUDA_ERROR_OUT_OF_MEMORY|(?:InitializeEncoder|Create\w+Buffer) failed: out of memory", DeviceBusy,
         "The memory of the GPU is full.",
     ),
     (
         r"OpenEncodeSessionEx failed: unsupported device", DeviceFault,
         "This GPU has no video encoder (NVENC): A100, H100 and H200 have none, T4, A10, L4 and L40 have.",
+    ),
+    (
+        r"Cannot load libnvidia-encode|Cannot load libnvcuvid|Failed loading nvcuvid", DeviceFault,
+        "The driver's video libraries are missing; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,video,utility.",
     ),
     (
         r"minimum required Nvidia driver for nvenc is ([\d.]+)", DeviceFault,
@@ -55,10 +59,6 @@ _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
     (
         r"Driver does not support the required nvenc API version", DeviceFault,
         "This ffmpeg needs a newer NVIDIA driver; update it, or set FFMPEG_PATH to an older build.",
-    ),
-    (
-        r"Cannot load libnvidia-encode|Cannot load libnvcuvid|Failed loading nvcuvid", DeviceFault,
-        "The driver's video libraries are missing; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,video,utility.",
     ),
     (
         r"CUDA_ERROR_(?:ILLEGAL_ADDRESS|ILLEGAL_INSTRUCTION|LAUNCH_FAILED|LAUNCH_TIMEOUT|ECC_UNCORRECTABLE|UNKNOWN|"
@@ -173,6 +173,12 @@ def _cause(ended: Ended) -> tuple[type[TranscodeError], str]:
 def damage(words: str) -> int:
     """How many lines of ffmpeg's words tell of damaged places in the source."""
     return sum(1 for line in words.splitlines() if _DAMAGE.search(line))
+
+
+def of_card(words: str) -> str:
+    """What ffmpeg complained of its card in a run that ended well all the same; empty when it did not."""
+    found = re.search(r"CUDA_ERROR_\w+|hardware accelerator failed\b.*", words)
+    return found[0] if found else ""
 
 
 def shown(command: Sequence[str]) -> str:

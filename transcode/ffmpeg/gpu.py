@@ -7,6 +7,7 @@ so nothing here is believed that was not seen. Which cards there are is asked of
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -110,8 +111,12 @@ def places(folder: Path) -> tuple[Path, ...]:
     return (*sorted(Path("/dev").glob("nvidia*")), cache)
 
 
+@cache
 def device(tools: Tools, card: Card, folder: Path) -> Device:
-    """The card, examined; what was found is kept for this card, driver and build, and said in one line."""
+    """The card, examined; what was found is kept for this card, driver and build, and said in one line.
+
+    Once per process: a pool's processes inherit the answer.
+    """
     found = _kept(tools, card, folder) or _examined_anew(tools, card, folder)
     log.info(
         "GPU", kind=found.kind, name=card.name, uuid=card.uuid, driver=card.driver, ffmpeg=tools.version,
@@ -276,7 +281,7 @@ class _Trials:
 
 def _encode(ffmpeg: Path, codec: str, takes: Nvenc, sessions: int = 1) -> list[str]:
     """Sixty frames, so that B frames and look-ahead begin; from GPU memory, as in production."""
-    size = "1280:720" if sessions == 1 else "256:144"
+    size = "640:360" if sessions == 1 else "256:144"
     ends = "".join(f"[v{number}]" for number in range(sessions))
     chain = f"format=nv12,hwupload,scale_cuda={size}:format=nv12:passthrough=0,split={sessions}{ends}"
     outputs = [

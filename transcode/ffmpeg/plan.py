@@ -154,10 +154,12 @@ class Plan:
         """These outputs on another lane."""
         return replace(self, lane=lane, outputs=tuple(outputs))
 
-    def apart(self) -> tuple["Plan", ...]:
-        """One plan per encode, so that one's failure cannot take the others along."""
-        of = {video: tuple(o for o in self.outputs if o.video == video) for video in self.videos}
-        return tuple(replace(self, stills=(), outputs=outputs) for outputs in of.values())
+    def apart(self, most: int = 1) -> tuple["Plan", ...]:
+        """Plans of at most so many encodes: one, so that its failure takes no other along, or what a card allows."""
+        groups = [self.videos[place : place + most] for place in range(0, len(self.videos), most)]
+        return tuple(
+            replace(self, stills=(), outputs=tuple(o for o in self.outputs if o.video in group)) for group in groups
+        )
 
 
 def plan(source: Source, presets: Sequence[Preset], capabilities: Capabilities, span: Span | None = None) -> Plan:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.ffmpeg.sources import ABLE, PRESETS, preset, source
 from transcode.errors import InputTruncated, OutputInvalid, TranscodeError
 from transcode.ffmpeg.check import film, picture
+from transcode.ffmpeg.lanes import Lane
 from transcode.ffmpeg.plan import Plan, plan
 from transcode.ports import Rendition
 
@@ -39,8 +40,17 @@ def checked(text: str, made: Plan | None = None) -> Rendition:
 def test_a_right_film_becomes_a_rendition() -> None:
     assert checked(answer()) == Rendition(
         type="mp4_standard", path=PATH, content_type="video/mp4", bytes=100, codec="h264", width=848, height=480,
-        duration=60.02, bitrate=9, audio_codec="aac", warning="so and so",
+        duration=60.02, bitrate=9, audio_codec="aac", lane="cpu", warning="so and so",
     )  # fmt: skip
+
+
+def test_a_card_that_loses_pictures_in_the_middle_is_seen() -> None:
+    made = planned()
+    on_card = made.on(Lane.NVDEC_NVENC, made.outputs)
+    assert checked(answer({"nb_read_packets": "1790"}), on_card).lane == "nvdec+nvenc"
+    with pytest.raises(OutputInvalid, match="about 1800 pictures should be in it, and 1700 are"):
+        checked(answer({"nb_read_packets": "1700"}), on_card)
+    assert checked(answer({"nb_read_packets": "1700"}), made)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,80 @@ SAID = [
         "[out#0/mp4 @ 0x55] [error] Task finished with error code: -28 (No space left on device)",
     ),
     (
+        "no session left", errors.DeviceBusy, "No encode session",
+        "[h264_nvenc @ 0x55fa] [error] OpenEncodeSessionEx failed: out of memory (10): (no details)\n"
+        "[fc#0 @ 0x564c] [error] Task finished with error code: -12 (Cannot allocate memory)",
+    ),
+    (
+        "memory of the card, decoder", errors.DeviceBusy, "memory of the GPU",
+        "[h264 @ 0x5644] [error] decoder->cvdl->cuvidCreateDecoder(&decoder->decoder, params) failed -> "
+        "CUDA_ERROR_OUT_OF_MEMORY: out of memory\n[h264 @ 0x5644] [error] Failed setup for format cuda: hwaccel "
+        "initialisation returned error.",
+    ),
+    (
+        "memory of the card, encoder", errors.DeviceBusy, "memory of the GPU",
+        "[hevc_nvenc @ 0x55bd] [error] InitializeEncoder failed: out of memory (10): Out of device memory.\n"
+        "[error] Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0",
+    ),
+    (
+        "no encoder", errors.DeviceFault, "no video encoder",
+        "[hevc_nvenc @ 0x55ba] [error] OpenEncodeSessionEx failed: unsupported device (2): (no details)",
+    ),
+    (
+        "old driver", errors.DeviceFault, "driver 610.00 or newer",
+        "[hevc_nvenc @ 0x55ce] [error] Driver does not support the required nvenc API version. Required: 13.1 Found: "
+        "11.0\n[hevc_nvenc @ 0x55ce] [error] The minimum required Nvidia driver for nvenc is 610.00 or newer",
+    ),
+    (
+        "no video libraries", errors.DeviceFault, "NVIDIA_DRIVER_CAPABILITIES",
+        "[h264_nvenc @ 0x5573] [error] Cannot load libnvidia-encode.so.1\n"
+        "[h264_nvenc @ 0x5573] [error] The minimum required Nvidia driver for nvenc is 470.57.02 or newer",
+    ),
+    (
+        "no decoder library", errors.DeviceFault, "NVIDIA_DRIVER_CAPABILITIES",
+        "[h264 @ 0x5573] [error] Cannot load libnvcuvid.so.1\n[h264 @ 0x5573] [error] Failed loading nvcuvid.",
+    ),
+    (
+        "encoder broke", errors.DeviceFault, "failed while it worked",
+        "[h264_nvenc @ 0x5575] [error] EncodePicture failed!: generic error (20): EncodeAPI Internal Error.",
+    ),
+    (
+        "decoder broke", errors.DeviceFault, "failed while it worked",
+        "[h264 @ 0x559e] [error] decoder->cvdl->cuvidDecodePicture(decoder->decoder, &ctx->pic_params) failed -> "
+        "CUDA_ERROR_UNKNOWN: CUDA_ERROR_UNKNOWN\n[vist#0:0/h264 @ 0x559e] [dec:h264 @ 0x559e] [error] Error submitting "
+        "packet to decoder: Generic error in an external library",
+    ),
+    (
+        "no card", errors.DeviceFault, "finds no NVIDIA GPU",
+        "[CUDA @ 0x562f] [error] cu->cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected\n"
+        "[error] Device creation failed: -542398533.",
+    ),
+    (
+        "no driver", errors.DeviceFault, "finds no NVIDIA GPU",
+        "[CUDA @ 0x557b] [error] Cannot load libcuda.so.1\n[CUDA @ 0x557b] [error] Could not dynamically load CUDA\n"
+        "[error] Device creation failed: -1.",
+    ),
+    (
+        "decoder refuses", errors.LaneUnfit, "decoder cannot take",
+        "[h264 @ 0x5644] [error] No decoder surfaces left",
+    ),
+    (
+        "filters refuse", errors.LaneUnfit, "filters cannot take",
+        "[error] Impossible to convert between the formats supported by the filter 'graph 0 input from stream 0:0' and "
+        "the filter 'auto_scale_0'\n[error] Error reinitializing filters!",
+    ),
+    (
+        "ten bits", errors.LaneUnfit, "does not take these settings",
+        "[h264_nvenc @ 0x563b] [warning] 10 bit encode not supported\n[h264_nvenc @ 0x563b] [fatal] No capable devices "
+        "found",
+    ),
+    (
+        "too wide", errors.LaneUnfit, "does not take these settings",
+        "[h264_nvenc @ 0x5585] [warning] Width 5000 exceeds 4096\n[h264_nvenc @ 0x5585] [fatal] No capable devices "
+        "found",
+    ),
+    ("card does not open", errors.DeviceFault, "cannot open the GPU", "[error] Device creation failed: -12."),
+    (
         "full disk, 5.1", errors.DiskFull, "disk is full",
         "[error] av_interleaved_write_frame(): No space left on device",
     ),

@@ -15,10 +15,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.command()
 def worker() -> None:
-    """Run this machine's worker until it is stopped."""
-    from workers import node
+    """Run this machine's worker until it is stopped: a node for each GPU, one on the CPU where there is none."""
+    from workers import fleet
 
-    node.run()
+    raise typer.Exit(fleet.run())
 
 
 @app.command()

@@ -165,13 +165,13 @@ class TestHolder:
         assert (task.attempts, again.attempts, again.retry_count, again.epoch) == (0, 1, 0, 2)
 
     def test_a_cards_fault_does_not_count_until_three_cards_have_failed(self) -> None:
-        task, counts = working(attempts=0), []
-        for _ in range(6):
-            task = steps.claimed(task.model_copy(update={"status": Status.PENDING}), "me", "w", START)
-            task = steps.device_failed(task, "me", START, 2, DeviceFault("The GPU failed."))
+        task, counts = working(), []
+        for time in range(6):
+            task = steps.device_failed(task, "me", START + 10 * time, 2, DeviceFault("The GPU failed."))
             counts.append(task.attempts)
+            task = steps.claimed(task, "me", "w", START + 10 * time + 5)
         assert counts == [0, 0, 1, 1, 1, 2]
-        assert (task.status, task.error_code, task.not_before) == ("pending", "device_fault", START + 2)
+        assert (task.attempts, task.device_faults) == (3, 0)
 
     def test_a_full_card_counts_a_tenth_of_a_broken_one(self) -> None:
         task = steps.device_failed(working(), "me", START, 9, DeviceBusy("No session is free."))

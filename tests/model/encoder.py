@@ -1,7 +1,8 @@
 """`ports.Encoder` in the simulation: takes time, reports progress, and fails as the kind of video demands.
 
 The kind is the first word of the input's key. `ok` works. `flaky` fails twice, then works. `bad` is no
-video. `poison` kills its worker. `half` can never make one type. `crash` loses one type three times.
+video. `poison` kills its worker. `half` can never make one type. `crash` loses one type three times. `card`
+meets four broken cards, then a good one; `burns` finds no card that bears it.
 """
 
 from collections import Counter
@@ -9,12 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.model.clockwork import Clockwork
-from transcode.errors import EncoderCrashed, EncoderFailed, InputNotMedia, OutputInvalid, TranscodeError
+from transcode.errors import DeviceFault, EncoderCrashed, EncoderFailed, InputNotMedia, OutputInvalid, TranscodeError
 from transcode.ffmpeg.probe import Source, Video
 from transcode.ports import Progress, RenderJob, Rendition, TypeFailure
 from transcode.presets import Preset
 
-KINDS = {"ok": 8, "flaky": 2, "half": 2, "crash": 2, "bad": 1, "poison": 1}
+KINDS = {"ok": 8, "flaky": 2, "half": 2, "crash": 2, "bad": 1, "poison": 1, "card": 1, "burns": 1}
+_FAILURES: dict[str, TranscodeError] = {
+    "flaky": EncoderFailed("ffmpeg failed."), "crash": EncoderCrashed("ffmpeg crashed."),
+    "card": DeviceFault("The GPU failed."),
+}  # fmt: skip
 # The type that `half` and `crash` cannot make.
 _HARD = "mp4_smooth"
 # Seconds of one step of an encode, three of them per type: some runs are shorter than a lease, some far longer.
@@ -45,7 +50,7 @@ class SimEncoder:
             error = self._failure(key, preset.name)
             if error is None:
                 yield self._rendition(job, preset)
-            elif job.separately:
+            elif job.separately and not isinstance(error, DeviceFault):
                 yield TypeFailure(preset.name, error)
             else:
                 raise error
@@ -64,11 +69,13 @@ class SimEncoder:
         kind = key.partition("-")[0]
         if kind == "half" and name == _HARD:
             return OutputInvalid("The rendition is too short.")
-        bound = {"flaky": 2, "crash": 3}.get(kind, 0) if kind == "flaky" or name == _HARD else 0
+        if kind == "burns":
+            return DeviceFault("The GPU failed.")
+        bound = {"flaky": 2, "crash": 3, "card": 4}.get(kind, 0) if kind in ("flaky", "card") or name == _HARD else 0
         if self._failures[key] >= bound:
             return None
         self._failures[key] += 1
-        return EncoderFailed("ffmpeg failed.") if kind == "flaky" else EncoderCrashed("ffmpeg crashed.")
+        return _FAILURES[kind]
 
     @staticmethod
     def _rendition(job: RenderJob, preset: Preset) -> Rendition:

@@ -11,7 +11,7 @@ from tests.model.cast import World
 from transcode import publish, reconcile, run, steps
 from transcode import task as records
 from transcode.attempt import Attempt
-from transcode.errors import Busy, Conflict, LeaseLost, Superseded
+from transcode.errors import Busy, Conflict, DeviceFault, LeaseLost, Superseded
 from transcode.lease import Lease
 from transcode.ports import ObjectStorage, Rendition
 from transcode.states import Phase, Status
@@ -223,6 +223,16 @@ def nothing_counts(patch: Patch, world: World) -> None:
         return real(*args, counted=False, **named)
 
     patch.setattr(steps, "handed_back", handed_back)
+
+
+@mutation
+def cards_never_count(patch: Patch, world: World) -> None:
+    """A file that every card fails on is tried for ever."""
+
+    def device_failed(task: Task, owner: str, now: float, delay: float, error: DeviceFault) -> Task:
+        return steps.handed_back(task, owner, now, delay, counted=False, error=error)
+
+    patch.setattr(steps, "device_failed", device_failed)
 
 
 @mutation

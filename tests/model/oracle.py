@@ -73,6 +73,7 @@ class Oracle:
         # Task -> epoch -> generation of the attempts that committed.
         self.commits: defaultdict[str, dict[int, int]] = defaultdict(dict)
         self.counted: Counter[tuple[str, int]] = Counter()
+        self.faults: Counter[tuple[str, int]] = Counter()
         self.wishes: set[tuple[str, int]] = set()
         # Purges by their moment; since when each task waits; both as timestamps.
         self.purges: list[str] = []
@@ -173,7 +174,12 @@ class Oracle:
             self._hold(not held, "I3 a task was taken from a living holder")
         if new.status is Status.PENDING and new.attempts < old.attempts and new.generation == old.generation:
             self.counted[new.task_id, new.generation] -= 1
-            self._hold(new.error_code == "shutting_down", "I7 an attempt was not counted")
+            faulty = new.error_code == "device_fault"
+            self.faults[new.task_id, new.generation] += faulty
+            self._hold(faulty or new.error_code == "shutting_down", "I7 an attempt was not counted")
+            # Of three faults of cards the third counts.
+            most = 2 * new.max_retries
+            self._hold(self.faults[new.task_id, new.generation] <= most, "I7 faults of cards were never counted")
 
     def _check_cancel(self, old: Task, new: Task, by: Writer) -> None:
         life = (new.task_id, new.generation)

@@ -49,6 +49,7 @@ NOTICED = {
     "same_epoch": ("I3", "calm"),
     "retry_in_the_same_generation": ("I2", "cancels"),
     "nothing_counts": ("I7", "silence"),
+    "cards_never_count": ("I7", "calm"),
     "plan_after_commit": ("I5", "calm"),
     "parts_left": ("I11", "pauses"),
     "close_before_visible": ("I5", "calm"),

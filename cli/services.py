@@ -7,6 +7,7 @@ and start time, so that a stale one, or a pid that the system has given to anoth
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -93,7 +94,9 @@ def _wait(process: psutil.Process) -> str:
     try:
         process.wait(_PATIENCE)
     except psutil.TimeoutExpired:
-        process.kill()
+        for one in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         return "killed, it did not stop by itself"
     return "stopped"
 

@@ -1,124 +1,16 @@
 """The real worker on two simulated cards: which nodes there are, what comes back, what is put aside, how all ends."""
 
-import json
-import shlex
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.farm import Farm, until
-from tests.gpu.conftest import GpuSim
-from transcode.ffmpeg.health import Health
+from tests.farm import until
+from tests.gpu.cards import PATIENCE, Cards, cards, gone
 from workers import roster
 from workers.roster import Stage
 
+__all__ = ["cards"]
 pytestmark = [pytest.mark.xdist_group("gpu fleet"), pytest.mark.timeout(900)]
-HOST = socket.gethostname()
-# Seconds: examining a card is thirty runs of ffmpeg, and two cores are shared.
-_PATIENCE = 240.0
-
-
-class Cards:
-    """A farm whose only process is a worker on two cards."""
-
-    def __init__(self, farm: Farm, sim: GpuSim) -> None:
-        self.farm, self.sim = farm, sim
-
-    def start(self) -> None:
-        with self.farm.log_path("worker").open("ab") as log:
-            self.farm.children["worker"] = subprocess.Popen(
-                [sys.executable, "-m", "tests.gpu.fleet_process"], cwd=self.farm.log_path("worker").parent,
-                env=self.farm.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def fleet(self) -> psutil.Process:
-        return psutil.Process(self.farm.children["worker"].pid)
-
-    def nodes(self) -> dict[str, psutil.Process]:
-        """The nodes that run, by name."""
-        found = {}
-        for child in self.fleet.children():
-            try:
-                words, variables = child.cmdline(), child.environ()
-            except psutil.Error:
-                continue
-            if "workers.node" in words or "celeryd" in " ".join(words):
-                found[self._name(variables)] = child
-        return found
-
-    def _name(self, variables: dict[str, str]) -> str:
-        card = variables.get("CUDA_VISIBLE_DEVICES", "none")
-        return {self.sim.uuid(0): "gpu0", self.sim.uuid(1): "gpu1", "": "cpu"}.get(card, card)
-
-    def answering(self) -> set[str]:
-        """The nodes that answer, as `celery inspect ping` shows them."""
-        done = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "workers.app", "inspect", "-t", "5", "-j", "ping"],
-            cwd=self.farm.log_path("worker").parent, env=self.farm.environment, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        found = json.loads(done.stdout) if done.returncode == 0 else {}
-        return set(found)
-
-    def have(self, *names: str) -> None:
-        """Wait until these nodes answer, and no others."""
-        wanted = {f"{name}@{HOST}" for name in names}
-        until(lambda: set(self.nodes()) == set(names), f"the nodes are {names}", _PATIENCE)
-        until(lambda: self.answering() == wanted, f"{names} answer", _PATIENCE)
-
-    def sicken(self, index: int) -> None:
-        health = Health(self.farm.settings.card_folder(self.sim.uuid(index)))
-        health.suspect("CUDA_ERROR_LAUNCH_FAILED.")
-        health.suspect("It hung.")
-
-    def told(self, event: str, **values: object) -> list[dict[str, object]]:
-        """The log lines of an event, with these values."""
-        return [line for line in self.farm.log("worker") if line["event"] == event and values.items() <= line.items()]
-
-    def stages(self) -> list[Stage]:
-        found = roster.read(self.farm.settings.temp_dir)
-        return [card.stage for card in found.cards] if found else []
-
-
-def gone(*processes: psutil.Process) -> bool:
-    """Whether none of these runs; an orphan may stay a zombie where nobody reaps it."""
-    try:
-        return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
-    except psutil.NoSuchProcess:
-        return gone(*(process for process in processes if process.is_running()))
-
-
-def seeing(script: Path, ffmpeg: str, variables: dict[str, str]) -> Path:
-    """A script that is ffmpeg with these variables."""
-    told = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    script.write_text(f'#!/bin/sh\n{told}exec {ffmpeg} "$@"\n')
-    script.chmod(0o755)
-    return script
-
-
-@pytest.fixture(scope="module")
-def cards(gpusim_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cards]:
-    ffmpeg, ffprobe = shutil.which("ffmpeg"), shutil.which("ffprobe")
-    if ffmpeg is None or ffprobe is None:
-        pytest.skip("no ffmpeg on the PATH; the simulated driver is too old for the packaged one")
-    folder = tmp_path_factory.mktemp("fleet")
-    sim = GpuSim(gpusim_libraries, folder / "gpusim")
-    sim.state.mkdir()
-    told = sim.environment(count=2)
-    # ffmpeg gets no variables but its own, and inside walls it could not write the simulator's log.
-    tools = {"FFMPEG_PATH": str(seeing(folder / "ffmpeg", ffmpeg, told)), "FFPROBE_PATH": ffprobe, "SANDBOX": "none"}
-    with Farm(folder, **told, **tools) as farm:
-        cards = Cards(farm, sim)
-        cards.start()
-        yield cards
 
 
 def test_each_card_has_a_node_that_answers(cards: Cards) -> None:
@@ -144,12 +36,13 @@ def test_a_sick_card_is_put_aside_alone_and_taken_back(cards: Cards) -> None:
     cards.sicken(1)
     until(lambda: cards.told("GPU put aside", node="gpu1"), "it is put aside")
     until(lambda: gone(sick), "its node has ended")
-    assert cards.told("Node stopped", node="gpu1", how="exit status 0")
+    until(lambda: cards.told("Node stopped", node="gpu1", how="exit status 0"), "it has ended properly")
     cards.have("gpu0", "gpu1")
     assert cards.told("GPU taken back", node="gpu1")
     assert cards.nodes()["gpu0"] == other
 
 
+@pytest.mark.slow
 def test_the_cpu_stands_in_while_no_card_works(cards: Cards) -> None:
     cards.have("gpu0", "gpu1")
     cards.sim.control(nvenc=0, nvdec="none")
@@ -169,7 +62,7 @@ def test_sigterm_ends_everything_and_leaves_nothing(cards: Cards) -> None:
     fleet = cards.farm.children.pop("worker")
     fleet.send_signal(signal.SIGTERM)
     try:
-        assert fleet.wait(_PATIENCE) == 0
+        assert fleet.wait(PATIENCE) == 0
     finally:
         fleet.kill()
     assert gone(*everybody)
@@ -178,8 +71,8 @@ def test_sigterm_ends_everything_and_leaves_nothing(cards: Cards) -> None:
 
 def test_a_killed_fleet_takes_its_nodes_along(cards: Cards) -> None:
     cards.start()
-    until(lambda: set(cards.nodes()) == {"gpu0", "gpu1"}, "both nodes run", _PATIENCE)
-    until(lambda: len(cards.fleet.children(recursive=True)) >= 4, "both have a pool", _PATIENCE)
+    until(lambda: set(cards.nodes()) == {"gpu0", "gpu1"}, "both nodes run", PATIENCE)
+    until(lambda: len(cards.fleet.children(recursive=True)) >= 4, "both have a pool", PATIENCE)
     everybody = cards.fleet.children(recursive=True)
     cards.farm.stop("worker", signal.SIGKILL)
-    until(lambda: gone(*everybody), "all are gone", _PATIENCE)
+    until(lambda: gone(*everybody), "all are gone", PATIENCE)

@@ -155,15 +155,15 @@ def examine(tools: Tools, card: Card, folder: Path) -> Examined:
 def canary(tools: Tools, card: Card, folder: Path) -> str:
     """Why a card cannot be used, as a sentence; empty when it does at least one thing well.
 
-    What was kept of it is forgotten: a card that had to be put aside is examined anew.
+    It is examined anew, whatever was found before, and what is found now is kept for the node that it is for.
     """
-    (folder / "seen.json").unlink(missing_ok=True)
-    found = examine(tools, card, folder)
+    found = _examined_anew(tools, card, folder)
     return "" if found.kind != "nothing" else " ".join(found.notes) or "The card neither decodes nor encodes."
 
 
 def _examined_anew(tools: Tools, card: Card, folder: Path) -> Examined:
     found = examine(tools, card, folder)
+    (folder / "seen.json").unlink(missing_ok=True)
     if found.kind != "nothing":
         folder.mkdir(parents=True, exist_ok=True)
         kept = {**asdict(found), "of": _of(tools, card)}

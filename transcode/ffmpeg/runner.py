@@ -1,4 +1,4 @@
-"""Starts ffmpeg and ffprobe. The only place in the product where a process is started.
+"""Starts ffmpeg and ffprobe. Only here; the nodes of a worker are started in `workers.child`.
 
 A run has its own process group, dies with this process, gets no secrets by its environment, and is gone
 when `run` returns, however it returns. What it may touch is in `sandbox`, what its words mean in `failures`.

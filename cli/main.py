@@ -60,6 +60,14 @@ def demo(
 
 
 @app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Look whether work can be done here: ffmpeg, sandbox, every GPU by trying it, scratch disk, AWS."""
+    from cli import doctor as surgery
+
+    raise typer.Exit(surgery.run(as_json=as_json))
+
+
+@app.command()
 def start(names: list[str]) -> None:
     """Start background services: api, bridge, worker."""
     from cli import services

@@ -113,7 +113,8 @@ class MemoryTasks:
     def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
         """As the port says. `expires_at` is for the table alone and does not come back."""
         with self._lock:
-            self.aside.setdefault((task_id, name), {}).update(_copy(values))
+            item = self.aside.get((task_id, name), {}) | _copy(values)
+            self.aside[task_id, name] = {n: v for n, v in item.items() if v is not None}
             return self.read_aside(task_id, name)
 
     def add_aside(self, task_id: str, name: str, attribute: str) -> None:
@@ -126,6 +127,10 @@ class MemoryTasks:
         """As the port says."""
         with self._lock:
             return {n: v for n, v in _copy(self.aside.get((task_id, name), {})).items() if n != "expires_at"}
+
+    def read_asides(self, task_id: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """As the port says."""
+        return tuple(self.read_aside(task_id, name) for name in names if (task_id, name) in self.aside)
 
 
 def _item(task: Task) -> dict[str, Any]:

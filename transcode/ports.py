@@ -65,13 +65,19 @@ class TaskStore(Protocol):
         """
 
     def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Set `values` in a side item, making it where it is missing; the whole item comes back."""
+        """Set `values` in a side item, making it where it is missing; the whole item comes back.
+
+        None takes an attribute away.
+        """
 
     def add_aside(self, task_id: str, name: str, attribute: str) -> None:
         """Add one to a number in a side item, which begins at 0."""
 
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """A side item, empty where there is none."""
+
+    def read_asides(self, task_id: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """Several side items in one request, those that there are; 100 at most, perhaps a second old."""
 
 
 @dataclass(frozen=True)

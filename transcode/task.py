@@ -23,6 +23,7 @@ class ASIDE:
     PLAN = "plan"  # what the winning attempt publishes: upload ids and part tags
     HISTORY = "history"  # the attempts: when, where, how each ended
     PURGE = "purge"  # of FARM, not of a task: up to when pending tasks are to be cancelled
+    WORKERS = "workers"  # of FARM, and a number: what each worker node tells of itself, see `roll`
 
 
 # Stands for a task's id in the keys of side items that belong to all tasks together.

@@ -37,12 +37,14 @@ def over_aws(settings: Settings) -> Deps:
         storage=storage,
         queue=Publisher(settings),
         counts=queues.counts,
-        readiness=Readiness(_probes(settings, store, storage, queues)),
+        readiness=Readiness(probes(settings, store, storage, queues)),
         clock=time.time,
     )
 
 
-def _probes(settings: Settings, store: DynamoTasks, storage: S3Storage, queues: Queues) -> dict[str, Probe]:
+def probes(settings: Settings, store: DynamoTasks, storage: S3Storage, queues: Queues) -> dict[str, Probe]:
+    """A look at each dependency, by the name that `/api/health` shows."""
+
     def look_at_buckets() -> None:
         for bucket in dict.fromkeys((*settings.input_bucket, settings.output_bucket)):
             storage.check_bucket(bucket)

@@ -6,7 +6,8 @@ from typing import Any
 from celery import signals
 
 from transcode import logs
-from workers import control, stopping
+from workers import control, heartbeat, stopping
+from workers.heartbeat import Heartbeat
 from workers.publisher import celery_app
 from workers.tools import read_settings
 
@@ -15,6 +16,9 @@ control.install(app)
 app.autodiscover_tasks(["workers"])
 
 log = logs.get(__name__)
+
+# Of this process, where it is a node's main one.
+_told: list[Heartbeat] = []
 
 
 @signals.setup_logging.connect
@@ -38,3 +42,16 @@ def hand_tasks_back(**_: Any) -> None:
     if read_settings().shutdown_mode == "handback":
         log.info("Worker stops, tasks are handed back")
         stopping.ask()
+
+
+@signals.worker_ready.connect
+def tell_of_the_node(sender: Any, **_: Any) -> None:
+    """From here on others see that this node works."""
+    _told.append(heartbeat.begin(sender.hostname))
+
+
+@signals.worker_shutdown.connect
+def tell_its_end(**_: Any) -> None:
+    """Its tasks are finished or handed back; it did not just fall silent."""
+    while _told:
+        _told.pop().stop()

@@ -276,6 +276,22 @@ class TestSideItems:
     def test_an_item_that_was_never_written_is_empty(self, store: TaskStore) -> None:
         assert store.read_aside("t1", ASIDE.PLAN) == {}
 
+    def test_none_takes_an_attribute_away(self, store: TaskStore) -> None:
+        store.merge_aside("farm", ASIDE.WORKERS, {"gpu0@a": {"host": "a"}, "gpu0@b": {"host": "b"}, "cpu@c": {}})
+        left = {"gpu0@a": {"host": "a", "pid": 2}, "cpu@c": {}}
+        assert store.merge_aside("farm", ASIDE.WORKERS, {"gpu0@a": left["gpu0@a"], "gpu0@b": None}) == left
+        assert store.merge_aside("farm", ASIDE.WORKERS, {"cpu@c": None, "was-never-there": None}) == {
+            "gpu0@a": left["gpu0@a"]
+        }
+        assert store.read_aside("farm", ASIDE.WORKERS) == {"gpu0@a": left["gpu0@a"]}
+        assert store.merge_aside("farm", "empty", {"was-never-there": None}) == {}
+
+    def test_several_items_are_read_at_once_those_that_there_are(self, store: TaskStore) -> None:
+        for name, value in (("workers01", 1), ("workers02", 2)):
+            store.merge_aside("farm", name, {"a": value})
+        found = store.read_asides("farm", ["workers01", "workers02", "workers03"])
+        assert sorted(item["a"] for item in found) == [1, 2]
+
     def test_nested_values_read_back_the_same(self, store: TaskStore) -> None:
         plan = {
             "types": {"thumbnail": {"tags": ["a", "b"], "upload_id": "", "output": {"duration": 0.1}}},

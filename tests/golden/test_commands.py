@@ -63,9 +63,7 @@ FOUR_K = source(width=3840, height=2160, codec="hevc")
 CASES = {
     **{p.name: encoded(FILM, [p]) for p in PRESETS.all if p.media == "video"},
     **{f"{p.name}_on_a_card": encoded(FILM, [p], T4) for p in PRESETS.all if p.media == "video"},
-    **{
-        f"{p.name}_encoded_on_a_card": encoded(FILM, [p], T4, Lane.NVENC) for p in PRESETS.all if p.media == "video"
-    },
+    **{f"{p.name}_encoded_on_a_card": encoded(FILM, [p], T4, Lane.NVENC) for p in PRESETS.all if p.media == "video"},
     **{f"{p.name}_decoded_on_a_card": encoded(FOUR_K, [p], A100) for p in PRESETS.all if p.media == "video"},
     "all_seven_on_a_card": encoded(FILM, list(PRESETS.all), T4),
     "all_seven_on_a_modest_card": encoded(FILM, list(PRESETS.all), MODEST),

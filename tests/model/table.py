@@ -1,7 +1,7 @@
 """`ports.TaskStore` in the simulation: the fake's data and conditions, calls that fail, an index that lags."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.fakes import MemoryTasks
@@ -91,6 +91,10 @@ class SimTable:
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """As the port says."""
         return self._line.call(f"read {task_id[-6:]}#{name}", lambda: self.data.read_aside(task_id, name), write=False)
+
+    def read_asides(self, task_id: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """As the port says."""
+        return self._line.call(f"read {task_id[-6:]}", lambda: self.data.read_asides(task_id, names), write=False)
 
 
 def _change(old: Task, new: Task) -> str:

@@ -5,6 +5,7 @@ list ever shows or pays for them.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,12 +14,14 @@ from botocore.exceptions import ClientError
 from transcode.aws import clients, faults, listing, records
 from transcode.aws.records import Item
 from transcode.clock import Clock, timestamp
-from transcode.errors import NotFound, Unknown, VersionMoved
+from transcode.errors import NotFound, ServiceUnavailable, Unknown, VersionMoved
 from transcode.ports import Page, Query
 from transcode.settings import Settings
 from transcode.task import ASIDE, Task
 
 _DAY = 86400
+# Requests for one batch of items: a throttled table answers a part each time.
+_BATCHES = 5
 # The attribute by which DynamoDB deletes items that nobody needs any more.
 _TTL = "expires_at"
 
@@ -95,9 +98,8 @@ class DynamoTasks:
 
     def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:
         """As the port says. `expires_at` among the values says when the item goes; it does not come back."""
-        wanted = self._expiry(name) | values
-        update = _Update.between({}, {n: records.attribute(v) for n, v in wanted.items()})
-        if not update.values:
+        update = _Update.of(self._expiry(name) | values)
+        if not update.names:
             return self.read_aside(task_id, name)
         with self._told("UpdateItem", write=True):
             answer = self._client.update_item(
@@ -119,6 +121,19 @@ class DynamoTasks:
     def read_aside(self, task_id: str, name: str) -> dict[str, Any]:
         """As the port says."""
         return _values(self._item(f"{task_id}#{name}"))
+
+    def read_asides(self, task_id: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+        """As the port says."""
+        wanted: Any = {self._table: {"Keys": [_key(f"{task_id}#{name}") for name in names]}}
+        found: list[Item] = []
+        for _ in range(_BATCHES):
+            with self._told("BatchGetItem"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            found += answer["Responses"].get(self._table, [])
+            wanted = answer.get("UnprocessedKeys")
+            if not wanted:
+                return tuple(_values(records.plain(item)) for item in found)
+        raise ServiceUnavailable("DynamoDB answered only a part of what was asked.")
 
     def _expiry(self, name: str) -> dict[str, Any]:
         """When an item beside the record goes: live ones in a day, others a day after their record."""
@@ -184,6 +199,14 @@ class _Update:
                 update._add(name, new.get(name))
         return update
 
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "_Update":
+        """What sets plain values, and takes away those that are None."""
+        update = cls()
+        for name, value in values.items():
+            update._add(name, None if value is None else records.attribute(value))
+        return update
+
     def _add(self, name: str, value: dict[str, Any] | None) -> None:
         alias = f"n{len(self.names)}"
         self.names[f"#{alias}"] = name
@@ -198,8 +221,6 @@ class _Update:
         parts = [
             f"{word} {', '.join(terms)}" for word, terms in (("SET", self.sets), ("REMOVE", self.removes)) if terms
         ]
-        return {
-            "UpdateExpression": " ".join(parts),
-            "ExpressionAttributeNames": self.names,
-            "ExpressionAttributeValues": self.values,
-        }
+        # DynamoDB refuses values that are there and empty.
+        values = {"ExpressionAttributeValues": self.values} if self.values else {}
+        return {"UpdateExpression": " ".join(parts), "ExpressionAttributeNames": self.names, **values}

@@ -3,6 +3,6 @@
 `schemas` holds the shapes that go in and out. How errors are answered is in `webapp.errors`.
 """
 
-from webapp.api import health, queue, tasks, transcode_types
+from webapp.api import health, queue, tasks, transcode_types, workers
 
-BLUEPRINTS = (health.blueprint, queue.blueprint, tasks.blueprint, transcode_types.blueprint)
+BLUEPRINTS = (health.blueprint, queue.blueprint, tasks.blueprint, transcode_types.blueprint, workers.blueprint)

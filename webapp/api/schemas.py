@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from transcode.clock import timestamp
 from transcode.events import unusable
+from transcode.roll import State
 from transcode.states import Phase, Status, TypeState
 
 # What one page of a list may hold; a record is a few KB.
@@ -265,4 +266,63 @@ class TypeList(_Out):
     """The transcode types that may be asked for."""
 
     transcode_types: tuple[TypeOut, ...]
+    count: int
+
+
+class CardOut(_Out):
+    """The GPU that a node is pinned to."""
+
+    name: str
+    uuid: str
+    driver: str
+    memory: int = Field(description="Bytes.")
+
+
+class LoadOut(_Out):
+    """How busy the GPU was. Null is what the card does not tell."""
+
+    encoder: int | None = Field(description="Per cent.")
+    decoder: int | None = Field(description="Per cent.")
+    gpu: int | None = Field(description="Per cent.")
+    memory_used: int = Field(description="Bytes.")
+    memory_total: int = Field(description="Bytes.")
+    temperature: int | None = Field(description="Degrees Celsius.")
+    sessions: int | None = Field(description="Encodes at once, of all programs.")
+
+
+class AsideOut(_Out):
+    """A GPU of the node's machine that is out of work until it passes a test."""
+
+    uuid: str
+    name: str
+    node: str = Field(description="The node that worked on it.")
+    since: str
+    why: str
+
+
+class WorkerOut(_Out):
+    """One worker node, as it last told of itself, at `seen_at`."""
+
+    node: str = Field(description="Its name, as `celery inspect` shows it.", examples=["gpu0@worker-1"])
+    state: State = Field(description="`silent`: it told nothing for 90 seconds.")
+    host: str
+    pid: int
+    started_at: str
+    seen_at: str
+    version: Text
+    concurrency: int = Field(description="Tasks at once.")
+    kind: str = Field(description="What it can work on: `nvenc+nvdec`, `nvenc`, `nvdec` or `cpu`.")
+    card: CardOut | None = Field(description="Null on the CPU.")
+    ffmpeg: str
+    sandbox: str = Field(description="Walls around ffmpeg: `bwrap`, `landlock` or `none`.")
+    load: LoadOut | None
+    tasks: tuple[str, ...] = Field(description="Ids of the tasks that run.")
+    poll_age: float | None = Field(description="Seconds since the queue last answered it; null: not once yet.")
+    aside: tuple[AsideOut, ...] = Field(description="GPUs of its machine that are put aside.")
+
+
+class WorkerList(_Out):
+    """The worker nodes that were seen within a day, or ended within an hour."""
+
+    workers: tuple[WorkerOut, ...]
     count: int

@@ -46,7 +46,7 @@ def test_every_route_but_the_open_ones_wants_a_key(locked: Bench) -> None:
             assert response.status_code == 401, path
             assert response.headers["WWW-Authenticate"].startswith("ApiKey ")
             assert response.get_json()["code"] == "key_missing"
-    assert closed == 8
+    assert closed == 9
 
 
 def test_the_open_routes_are_these(locked: Bench) -> None:

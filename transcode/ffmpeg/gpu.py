@@ -6,6 +6,7 @@ so nothing here is believed that was not seen. Which cards there are is asked of
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -139,6 +140,8 @@ def memory(plan: Plan) -> int:
 
 def examine(tools: Tools, card: Card, folder: Path) -> Examined:
     """Try everything. Where the sandbox keeps the card away, the card is tried without: its runs then have no walls."""
+    if tools.sandbox != OPEN:
+        _wake(tools, card)
     found = _Trials(tools, card, folder).all()
     if found.kind != "nothing" or tools.sandbox == OPEN:
         return found
@@ -150,6 +153,16 @@ def examine(tools: Tools, card: Card, folder: Path) -> Examined:
         f"The card does not work inside the sandbox {kind}, so ffmpeg runs without it there; SANDBOX can name another."
     )
     return replace(bare, walled=False, notes=(*bare.notes, note))
+
+
+def _wake(tools: Tools, card: Card) -> None:
+    """Use the card once without walls: the driver makes some of its devices when they are first asked for, as root."""
+    line = [
+        *command.head(tools.ffmpeg), "-init_hw_device", "cuda=cu:0", "-f", "lavfi", "-i", "nullsrc=s=64x64:d=0.1",
+        "-f", "null", "-",
+    ]  # fmt: skip
+    with suppress(TranscodeError):
+        runner.run(line, _TRIAL, environment=environment(card))
 
 
 def canary(tools: Tools, card: Card, folder: Path) -> str:

@@ -20,7 +20,9 @@ broker_transport_options = {
     # Where the transport finds the settings. A name, because options get printed by `inspect stats`.
     "settings": "celeryconfig:_settings",
     # The only queues that exist for us; none is looked up and none is made.
-    "queue_urls": {_settings.queue_name: _settings.sqs_queue_url},
+    "queue_urls": _settings.queue_urls,
+    # The queue whose messages overtake those of the task queue, where one is set.
+    "urgent": {_settings.queue_name: _settings.urgent_queue_name} if _settings.urgent_queue_url else {},
     # The control queues and the topic of this farm; another farm in the account has another.
     "control_prefix": control_prefix(_settings.queue_name),
     # What `celery purge` does first: it cancels the tasks whose messages it deletes.
@@ -41,8 +43,9 @@ broker_transport_options = {
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 
-# One queue per worker: kombu counts prefetch per queue, so a second one would be hoarded from.
-task_queues = [Queue(_settings.queue_name, Exchange(""), routing_key=_settings.queue_name)]
+# Where messages can be sent, and what `celery purge` empties. A worker consumes the task queue alone (`-Q`), because
+# kombu counts prefetch per queue and would hoard from a second one; the transport asks the urgent one for it.
+task_queues = [Queue(_name, Exchange(""), routing_key=_name) for _name in _settings.queue_urls]
 task_default_queue = _settings.queue_name
 task_default_routing_key = _settings.queue_name
 # A queue that a message names and we do not know is a mistake, not a wish.

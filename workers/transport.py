@@ -2,8 +2,9 @@
 
 `register()` makes it kombu's transport for `sqs://`. It is written against kombu 5.7.0 and celery 5.7.0,
 which are pinned; every override says which fault it cures and what would let us delete it. Polling is in
-`polling`, what is held in `held`, foreign messages in `vetting`, remote control in `mailbox` and
-`control`. The options are listed in `celeryconfig`; all of them can be printed, none holds a secret.
+`polling`, which of two queues is asked in `urgent`, what is held in `held`, foreign messages in `vetting`, remote
+control in `mailbox` and `control`. The options are listed in `celeryconfig`; all of them can be printed, none holds a
+secret.
 """
 
 # ruff: noqa: ARG002  kombu decides the signatures
@@ -25,6 +26,7 @@ from transcode.settings import Settings
 from workers.held import Held
 from workers.mailbox import MailboxChannel
 from workers.polling import BOTO_ERRORS, Failure, PollingChannel, last_answered_poll
+from workers.urgent import UrgentChannel
 from workers.vetting import VettingChannel
 
 __all__ = ["BOTO_ERRORS", "Transport", "last_answered_poll", "register"]
@@ -45,7 +47,7 @@ _GONE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue"})
 _TRY_LATER = 75
 
 
-class Channel(PollingChannel, VettingChannel, MailboxChannel):
+class Channel(PollingChannel, UrgentChannel, VettingChannel, MailboxChannel):
     """The whole channel. `settings`, an own option, says where the settings are: 'module:name'."""
 
     QoS = Held

@@ -47,6 +47,7 @@ class Farm:
     folder: Path
     name: str = field(default_factory=lambda: f"tiny{uuid.uuid4().hex[:8]}")
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    urgent: str = ""
 
     def __post_init__(self) -> None:
         session = boto3.Session("embedded", "embedded", region_name="us-east-1")
@@ -64,11 +65,18 @@ class Farm:
 
     def environment(self, endpoint: str, **more: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        return kept | self.server.environment | {
+        urgent = {"URGENT_QUEUE_URL": f"{endpoint}/123456789012/urgent-{self.name}"} if self.urgent else {}
+        return kept | self.server.environment | urgent | {
             "AWS_ENDPOINT_URL": endpoint, "SQS_QUEUE_URL": f"{endpoint}/123456789012/{self.name}",
             "INPUT_BUCKET": "tiny-in", "OUTPUT_BUCKET": "tiny-out", "DYNAMODB_TABLE": "tiny",
             "POLL_INTERVAL": "1s", "MAX_CONCURRENT_TASKS": "2", "TINY_LOG": str(self.log),
         } | more  # fmt: skip
+
+    def have_urgent(self) -> str:
+        """Make an urgent queue beside the other; its name. To be called before anything is started."""
+        attributes = {"VisibilityTimeout": str(VISIBILITY)}
+        self.urgent = self.sqs.create_queue(QueueName=f"urgent-{self.name}", Attributes=attributes)["QueueUrl"]
+        return f"urgent-{self.name}"
 
     def worker(self, name: str = "w1", **more: str) -> "Worker":
         output = self.folder / f"{self.name}.{name}.log"
@@ -122,10 +130,10 @@ class Farm:
         return found
 
     def counts(self) -> tuple[int, int]:
-        """How many messages wait, and how many are held."""
+        """How many messages wait, and how many are held; of both queues where there are two."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        found = self.attributes(self.url, *names)
-        return int(found[names[0]]), int(found[names[1]])
+        found = [self.attributes(url, *names) for url in (self.url, self.urgent) if url]
+        return sum(int(f[names[0]]) for f in found), sum(int(f[names[1]]) for f in found)
 
     def dead_letters(self) -> int:
         return int(self.attributes(self.dead, "ApproximateNumberOfMessages")["ApproximateNumberOfMessages"])
@@ -147,9 +155,9 @@ class Farm:
         self.ask("tiny.note", word)
         until(lambda: f"note {word}" in self.said(), "a task that was sent")
 
-    def polls(self, fault: Fault, times: int) -> Rule:
-        """Let polls of the task queue go wrong, those of the control queues not."""
-        rule = Rule("ReceiveMessage", fault, times, about=f'/{self.name}"')
+    def polls(self, fault: Fault, times: int, queue: str = "") -> Rule:
+        """Let polls of the task queue, or of another one, go wrong, those of the control queues not."""
+        rule = Rule("ReceiveMessage", fault, times, about=f'/{queue or self.name}"')
         self.proxy.add(rule)
         return rule
 

@@ -125,6 +125,13 @@ def test_without_an_event_queue_the_task_queue_is_told(account: Settings) -> Non
     assert rule["QueueArn"].endswith(":transcode-tasks")
 
 
+def test_an_urgent_queue_shares_the_dead_letter_queue(account: Settings) -> None:
+    url = account.sqs_queue_url.replace("transcode-tasks", "transcode-urgent")
+    provision(account.model_copy(update={"urgent_queue_url": url}))
+    redrive = [json.loads(attributes(account, f"transcode-{name}")["RedrivePolicy"]) for name in ("tasks", "urgent")]
+    assert redrive[0]["deadLetterTargetArn"] == redrive[1]["deadLetterTargetArn"]
+
+
 def test_names_of_queues_can_be_given(account: Settings) -> None:
     done = provision(account, task_queue="jobs", event_queue="news")
     assert done.task_queue_url.endswith("/jobs")

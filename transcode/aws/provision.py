@@ -69,6 +69,9 @@ def provision(
         _make_bucket(s3, bucket, settings.aws_region, done)
     _clean_uploads(s3, settings.output_bucket, done)
     done.task_queue_url = _make_queue(sqs, task_queue or settings.queue_name, done)
+    if settings.urgent_queue_url:
+        # With the same dead-letter queue: what ends there is dealt with in the same way.
+        _make_queue(sqs, settings.urgent_queue_name, done, dead=f"{task_queue or settings.queue_name}-dlq")
     events = event_queue or settings.event_queue_url.rsplit("/", 1)[-1]
     done.event_queue_url = _make_queue(sqs, events, done) if events else done.task_queue_url
     arn = _let_s3_send(sqs, done.event_queue_url, settings.input_bucket, done)
@@ -119,14 +122,14 @@ def _cleans(rule: dict[str, Any]) -> bool:
     return rule["Status"] == "Enabled" and everywhere and "AbortIncompleteMultipartUpload" in rule
 
 
-def _make_queue(sqs: "SQSClient", name: str, done: Provisioned) -> str:
+def _make_queue(sqs: "SQSClient", name: str, done: Provisioned, dead: str = "") -> str:
     """The address of a queue that has a dead-letter queue and timers that suffice."""
     url = _queue(sqs, name, {n: str(v) for n, v in _TIMERS.items()}, done)
     found = attributes(sqs, url)
     changes = {n: str(v) for n, v in _TIMERS.items() if int(found.get(n, 0)) < v}
     if not found.get("RedrivePolicy"):
-        dead = _queue(sqs, f"{name}-dlq", {"MessageRetentionPeriod": str(_RETENTION)}, done)
-        target = attributes(sqs, dead)["QueueArn"]
+        letters = _queue(sqs, dead or f"{name}-dlq", {"MessageRetentionPeriod": str(_RETENTION)}, done)
+        target = attributes(sqs, letters)["QueueArn"]
         changes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": str(_MAX_RECEIVES)})
     if changes:
         _set(sqs, url, changes)

@@ -45,16 +45,17 @@ class Queues:
         self._settings = settings
         self._client = clients.sqs(settings)
         self._url = settings.sqs_queue_url
+        self._urls = tuple(settings.queue_urls.values())
 
     def counts(self) -> Counts:
-        """The task queue's counts, and its dead-letter queue's.
+        """The counts of the task queue and the urgent one together, and of their dead-letter queue.
 
         Raises:
             ServiceUnavailable: SQS did not tell.
         """
-        found = attributes(self._client, self._url)
-        counted = {name: int(found.get(attribute, 0)) for name, attribute in _COUNTED.items()}
-        return Counts(**counted, dead=self._dead(found.get("RedrivePolicy", "")))
+        found = [attributes(self._client, url) for url in self._urls]
+        counted = {name: sum(int(one.get(attribute, 0)) for one in found) for name, attribute in _COUNTED.items()}
+        return Counts(**counted, dead=self._dead(found[0].get("RedrivePolicy", "")))
 
     def dead_letters(self) -> "EventQueue | None":
         """The task queue's dead-letter queue, None when it has none."""

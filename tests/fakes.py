@@ -266,6 +266,12 @@ class FolderStorage:
             for path in parts.paths if parts else ():
                 path.unlink()
 
+    def keys(self, bucket: str, prefix: str, limit: int, after: str = "") -> tuple[str, ...]:
+        """As the port says."""
+        with self._lock:
+            found = sorted(key for place, key in self.objects if place == bucket and key.startswith(prefix))
+        return tuple(key for key in found if key > after)[:limit]
+
     def address(self, bucket: str, key: str, seconds: int) -> str:
         """As the port says: a `file:` address that can be opened."""
         return f"{self._path(bucket, key).as_uri()}#expires={seconds}"
@@ -327,6 +333,8 @@ class SentMessage:
 
     task_id: str
     delay: float = 0.0
+    urgent: bool = False
+    group: str = ""
 
 
 @dataclass
@@ -336,13 +344,13 @@ class ListQueue:
     messages: list[SentMessage] = field(default_factory=list)
     outage: TranscodeError | None = None
 
-    def send(self, task_id: str, delay: float = 0.0) -> None:
+    def send(self, task_id: str, delay: float = 0.0, *, urgent: bool = False, group: str = "") -> None:
         """As the port says."""
         if not 0 <= delay <= 900:
             raise ValueError(f"SQS delays by 0 to 900 seconds, not {delay}")
         if self.outage:
             raise self.outage
-        self.messages.append(SentMessage(task_id, delay))
+        self.messages.append(SentMessage(task_id, delay, urgent, group))
 
     @property
     def ids(self) -> list[str]:

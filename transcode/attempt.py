@@ -41,6 +41,8 @@ class Attempt:
     tools: Tools
     folder: Path = Path()
     stage: str = "download"
+    # The phase that the live item shows.
+    shown: str = ""
     # Seconds per phase.
     phases: dict[str, float] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
@@ -78,14 +80,20 @@ class Attempt:
 
     @contextmanager
     def phase(self, name: str, stage: str) -> Iterator[None]:
-        """Time a part of the work and remember where we are; when it ends well, we are transcoding again."""
-        self.stage, began = stage, time.monotonic()
-        self.lease.tell(phase=name, percent=0.0)
+        """Time a part of the work and remember where we are; when it ends well, we are where we were before."""
+        self.stage, began, before = stage, time.monotonic(), self.shown
+        self.show(name)
         try:
             yield
         finally:
             self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - began, 3)
         self.stage = "transcode"
+        self.show(before)
+
+    def show(self, phase: str) -> None:
+        """Have people see which phase this is."""
+        self.shown = phase
+        self.lease.tell(phase=phase)
 
     def detail(self, name: str, error: TranscodeError) -> ErrorDetail:
         """What went wrong with one type, in the shape that existing clients read."""

@@ -69,6 +69,18 @@ class KeyUnusable(Permanent):
     code = "key_unusable"
 
 
+class PrefixUnusable(Permanent):
+    """An output prefix that outputs may not go under, or that makes a key too long."""
+
+    code = "output_prefix_unusable"
+
+
+class IdempotencyKeyReused(Permanent):
+    """An idempotency key that came before, with another request."""
+
+    code = "idempotency_key_reused"
+
+
 class InputNotFound(Permanent):
     """The object to transcode is not there (any more)."""
 

@@ -39,6 +39,18 @@ class KeyTemplate:
         return key.lstrip("/") if not folder else key
 
 
+def unusable_prefix(prefix: str) -> str:
+    """Why outputs may not go under a prefix; empty when they may. Whether it suits the buckets is asked elsewhere."""
+    if any(ord(c) < 32 or ord(c) == 127 for c in prefix):
+        return "has control characters"
+    if prefix.startswith("/"):
+        return "begins with a slash"
+    if {".", ".."} & set(prefix.split("/")):
+        # S3 takes them as they are; what mounts or copies a bucket would leave the folder.
+        return "has a folder whose name is only dots"
+    return ""
+
+
 def check(text: str, *, buckets: tuple[str, ...], output_bucket: str) -> str:
     """What is wrong with a template for these buckets, as a sentence; empty when nothing is."""
     try:

@@ -49,7 +49,7 @@ class Lease:
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._began = self._renewed = time.monotonic()
         # What the live item is to show, and when it was last written.
-        self._news: dict[str, object] = {"done": []}
+        self._news: dict[str, object] = {"done": [], "percent": 0.0}
         self._told, self._telling = float("-inf"), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 

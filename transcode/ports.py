@@ -128,6 +128,15 @@ class ObjectStorage(Protocol):
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         """Throw unfinished parts away. Harmless when repeated."""
 
+    def keys(self, bucket: str, prefix: str, limit: int, after: str = "") -> tuple[str, ...]:
+        """Keys that begin with `prefix` and come after the key `after`, in S3's order: that of their UTF-8 bytes.
+
+        Fewer than `limit` (1,000 at most) means that there are no more.
+
+        Raises:
+            InputAccessDenied: the credentials may not list the bucket.
+        """
+
     def address(self, bucket: str, key: str, seconds: int) -> str:
         """A presigned address from which a browser can read the object for `seconds`."""
 
@@ -135,8 +144,11 @@ class ObjectStorage(Protocol):
 class TaskQueue(Protocol):
     """The way to the workers."""
 
-    def send(self, task_id: str, delay: float = 0.0) -> None:
-        """Send a message that carries the id; workers see it after `delay` seconds (900 at most)."""
+    def send(self, task_id: str, delay: float = 0.0, *, urgent: bool = False, group: str = "") -> None:
+        """Send a message that carries the id; workers see it after `delay` seconds (900 at most).
+
+        An `urgent` one overtakes those that are not; none of a `group` is held up by a flood of another.
+        """
 
 
 @dataclass(frozen=True)

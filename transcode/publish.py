@@ -7,7 +7,7 @@ reconciler completes the uploads and closes the record, as often as it takes.
 
 from typing import Any
 
-from transcode import ledger, logs, steps
+from transcode import ledger, logs, outputs, steps
 from transcode.attempt import Attempt
 from transcode.clock import Clock, seconds
 from transcode.errors import Conflict, LeaseLost, Superseded, TranscodeError
@@ -26,10 +26,7 @@ def plan_name(epoch: int) -> str:
 def send(attempt: Attempt, made: Rendition) -> None:
     """Send a rendition's parts and note them in the plan; its file is done with."""
     task, desk = attempt.task, attempt.desk
-    key = desk.settings.key_template.key(
-        input_bucket=task.input_bucket, input_key=task.input_key, type=made.type, ext=made.path.suffix[1:],
-        task_id=task.task_id, date=task.date_partition,
-    )  # fmt: skip
+    key = outputs.key(desk.settings, task, made.type, made.path.suffix[1:])
     with attempt.phase("upload", "upload"):
         upload_id, tags = desk.storage.send_parts(
             task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check(), task.output_order

@@ -128,7 +128,8 @@ def _make(attempt: Attempt) -> None:
     folder.mkdir()
     last = task.attempts >= task.max_retries
     job = RenderJob(path, folder, source, presets, attempt, separately=last, phases=attempt.phases)
-    attempt.lease.tell(phase="encode", percent=0.0)
+    attempt.lease.tell(percent=0.0)
+    attempt.show("encode")
     log.info("Transcode started", **attempt.source)
     for made in tools.encoder.render(job):
         if isinstance(made, TypeFailure):

@@ -4,6 +4,8 @@ Order: environment, then `config.env`, then defaults. Anything bad stops the pro
 per setting: its name, what was given (never a secret), what is wanted.
 """
 
+import hashlib
+import hmac
 import ipaddress
 import os
 import re
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     output_bucket: str = Field(description="bucket that gets the renditions")
     sqs_queue_url: str = Field(description="address of the task queue")
     dynamodb_table: str = Field(min_length=3, max_length=255, description="table of the task records")
+    urgent_queue_url: str = Field("", description="queue of urgent tasks, which overtake the others; unset: none")
     event_queue_url: str = Field("", description="queue of the S3 notifications; unset: they come in the task queue")
     aws_access_key_id: str = Field("", description="access key; unset: the instance role or AWS profile")
     aws_secret_access_key: SecretStr = Field(SecretStr(""), description="secret of the access key")
@@ -79,6 +82,12 @@ class Settings(BaseSettings):
         (), description="keys for X-API-Key, separated by commas: name:sha256:HEX, or the key itself (16+ characters)"
     )
     admin_password_hash: SecretStr = Field(SecretStr(""), description="hash of the admin's password")
+    admin_readonly_password_hash: SecretStr = Field(
+        SecretStr(""), description="hash of a password that lets people look at the admin and change nothing"
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="signs cursors and sessions, 16+ characters; unset: derived from other settings"
+    )
     auth_disabled: bool = Field(False, description="true: no credentials asked, knowingly")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people")
@@ -113,7 +122,7 @@ class Settings(BaseSettings):
             raise ValueError("at least one bucket name is wanted")
         return value
 
-    @field_validator("sqs_queue_url", "event_queue_url")
+    @field_validator("sqs_queue_url", "event_queue_url", "urgent_queue_url")
     @classmethod
     def _queue(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -131,6 +140,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 "each key is wanted as name:sha256:HEX, or at least 16 characters without commas and spaces"
             )
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16:
+            raise ValueError("it is too short to sign anything with")
         return value
 
     @field_validator("temp_dir")
@@ -156,6 +172,17 @@ class Settings(BaseSettings):
         """The checked template of output keys."""
         return keys.KeyTemplate(self.output_key_template)
 
+    def signing_key(self, purpose: str) -> bytes:
+        """A key to sign with, another one for each purpose; equal in all processes with the same settings.
+
+        Without SECRET_KEY it comes from the table's name and the credentials that callers show: who knows all of
+        them needs no forgery. With neither, everybody who reaches the API may do everything anyhow.
+        """
+        hashes = (self.admin_password_hash, self.admin_readonly_password_hash)
+        shown = [secret.get_secret_value() for secret in (*self.api_keys, *hashes)]
+        secret = self.secret_key.get_secret_value() or "\n".join((self.dynamodb_table, *shown))
+        return hmac.digest(hashlib.sha256(secret.encode()).digest(), purpose.encode(), "sha256")
+
     def card_folder(self, uuid: str) -> Path:
         """What is kept of a card, for all processes of the machine."""
         return self.temp_dir / "cards" / uuid
@@ -166,6 +193,17 @@ class Settings(BaseSettings):
         return self.sqs_queue_url.rsplit("/", 1)[-1]
 
     @property
+    def urgent_queue_name(self) -> str:
+        """The urgent queue's name; empty where there is none."""
+        return self.urgent_queue_url.rsplit("/", 1)[-1]
+
+    @property
+    def queue_urls(self) -> dict[str, str]:
+        """The queues of tasks, from name to address."""
+        urgent = {self.urgent_queue_name: self.urgent_queue_url} if self.urgent_queue_url else {}
+        return {self.queue_name: self.sqs_queue_url, **urgent}
+
+    @property
     def wait_seconds(self) -> int:
         """How long one poll waits: SQS allows 20 seconds."""
         return int(min(20.0, max(1.0, self.poll_interval)))
@@ -173,7 +211,8 @@ class Settings(BaseSettings):
     @property
     def has_credentials(self) -> bool:
         """Whether the API asks callers who they are."""
-        return bool(self.api_keys) or bool(self.admin_password_hash.get_secret_value())
+        passwords = (self.admin_password_hash, self.admin_readonly_password_hash)
+        return bool(self.api_keys) or any(found.get_secret_value() for found in passwords)
 
 
 def check_bind(settings: Settings) -> None:

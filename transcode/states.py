@@ -25,6 +25,13 @@ class Phase(StrEnum):
     PUBLISHING = "publishing"
 
 
+class Priority(StrEnum):
+    """How soon a task is wanted: urgent ones overtake the others, where there is an urgent queue."""
+
+    NORMAL = "normal"
+    URGENT = "urgent"
+
+
 class TypeState(StrEnum):
     """Where one transcode type of a task stands."""
 

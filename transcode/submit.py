@@ -4,28 +4,49 @@ Record first, message second: a crash in between leaves a record that says it wa
 `reconcile` sends it. Telling of the same upload twice makes one task.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from transcode import events, ledger, logs, steps
+from transcode import events, ledger, logs, outputs, steps
 from transcode import task as records
 from transcode.clock import Clock, timestamp
 from transcode.errors import (
     BucketNotAllowed,
     Conflict,
+    IdempotencyKeyReused,
     InputEmpty,
     InputTooLarge,
     KeyUnusable,
+    NotFound,
     ServiceUnavailable,
 )
 from transcode.events import Skipped, Upload
-from transcode.ports import ObjectStorage, TaskQueue, TaskStore
+from transcode.ports import ObjectFacts, ObjectStorage, TaskQueue, TaskStore
 from transcode.presets import Presets
 from transcode.settings import Settings
-from transcode.states import Status
+from transcode.states import Priority, Status
 from transcode.task import ASIDE, FARM, InputVersion, Task
 
 log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a caller may want beside the types.
+
+    `task_id` comes from the caller's idempotency key, where there is one: then the same request again, also
+    after a lost answer or in another process, finds the task that it made.
+    """
+
+    output_prefix: str = ""
+    priority: Priority = Priority.NORMAL
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    task_id: str = ""
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ def accept(desk: Desk, upload: Upload) -> Task | Skipped:
 def _not_ours(settings: Settings, upload: Upload) -> str:
     if upload.bucket not in settings.input_bucket:
         return f"bucket {upload.bucket} is not an input bucket"
-    if is_own_output(settings, upload.bucket, upload.key):
+    if outputs.is_own(settings, upload.bucket, upload.key):
         return "one of our own outputs"
     if not events.is_video(upload.key):
         return "no video by its extension"
@@ -73,21 +94,62 @@ def _not_ours(settings: Settings, upload: Upload) -> str:
     return ""
 
 
-def is_own_output(settings: Settings, bucket: str, key: str) -> bool:
-    """Whether the key lies where outputs go, in a bucket that is input and output in one."""
-    return bucket == settings.output_bucket and key.startswith(settings.key_template.prefix)
-
-
-def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None) -> Task:
+def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None, wishes: Wishes = NO_WISHES) -> Task:
     """Make a task on request, for the object as it is now, with the types of the caller's choice.
 
     Raises:
-        BucketNotAllowed, KeyUnusable, UnknownType, InputNotFound, InputEmpty, InputTooLarge: as they say.
+        BucketNotAllowed, KeyUnusable, PrefixUnusable, UnknownType, InputNotFound, InputEmpty, InputTooLarge: as
+            they say.
+        IdempotencyKeyReused: the key that gave `wishes.task_id` came before, with another request.
         ServiceUnavailable: no record was made.
     """
+    asked = _digest(bucket, key, types, wishes) if wishes.task_id else ""
+    known = _known(desk.store, wishes.task_id, asked) if asked else None
+    return known or _same(_file(desk, _requested(desk, bucket, key, types, wishes, asked)), asked)
+
+
+def _digest(bucket: str, key: str, types: Sequence[str] | None, wishes: Wishes) -> str:
+    """What was asked for, as it was asked: defaults may be others by the time it comes again."""
+    asked = [bucket, key, list(types or ()), wishes.output_prefix, wishes.priority, sorted(wishes.metadata.items())]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _known(store: TaskStore, task_id: str, asked: str) -> Task | None:
+    """The task that this request made before, whatever has become of its object since."""
+    try:
+        return _same(store.read(task_id), asked)
+    except NotFound:
+        return None
+
+
+def _same(task: Task, asked: str) -> Task:
+    if asked and task.request_hash != asked:
+        raise IdempotencyKeyReused(
+            "This idempotency key came before with another request; a new request needs its own."
+        )
+    return task
+
+
+def _requested(desk: Desk, bucket: str, key: str, types: Sequence[str] | None, wishes: Wishes, asked: str) -> Task:
     _check_request(desk.settings, bucket, key)
     wanted = tuple(dict.fromkeys(types or desk.settings.default_transcode_types))
-    desk.presets.pick(wanted)
+    presets = desk.presets.pick(wanted)
+    found = _usable(desk, bucket, key)
+    now = desk.clock()
+    version = InputVersion(version_id=found.version_id, etag=found.etag, size=found.size)
+    task_id = wishes.task_id or records.new_id(now)
+    # A request means the object as it is now: it is newer than every upload so far.
+    task = _new(desk, task_id, now, bucket, key, wanted, version, f"{timestamp(now)}#")
+    brought = {
+        "output_prefix": wishes.output_prefix, "priority": wishes.priority, "metadata": dict(wishes.metadata),
+        "request_hash": asked,
+    }  # fmt: skip
+    task = task.model_copy(update=brought)
+    outputs.check_prefix(desk.settings, task, presets)
+    return task
+
+
+def _usable(desk: Desk, bucket: str, key: str) -> ObjectFacts:
     found = desk.storage.head(bucket, key)
     if found.size == 0:
         raise InputEmpty(f"{bucket}/{key} has no bytes.")
@@ -95,20 +157,26 @@ def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None) -
         raise InputTooLarge(
             f"{bucket}/{key} has {found.size} bytes; at most {desk.settings.max_input_bytes} are taken."
         )
-    now = desk.clock()
-    version = InputVersion(version_id=found.version_id, etag=found.etag, size=found.size)
-    # A request means the object as it is now: it is newer than every upload so far.
-    return _file(desk, _new(desk, records.new_id(now), now, bucket, key, wanted, version, f"{timestamp(now)}#"))
+    return found
 
 
-def _check_request(settings: Settings, bucket: str, key: str) -> None:
+def check_bucket(settings: Settings, bucket: str) -> None:
+    """Refuse a bucket that is not an input bucket.
+
+    Raises:
+        BucketNotAllowed: it names those that are.
+    """
     if bucket not in settings.input_bucket:
         known = ", ".join(settings.input_bucket)
         raise BucketNotAllowed(f"The bucket {bucket!r} is not an input bucket; these are: {known}.")
+
+
+def _check_request(settings: Settings, bucket: str, key: str) -> None:
+    check_bucket(settings, bucket)
     reason = events.unusable(bucket, key)
     if reason:
         raise KeyUnusable(f"The input key is {reason}.")
-    if is_own_output(settings, bucket, key):
+    if outputs.is_own(settings, bucket, key):
         raise KeyUnusable(f"{key!r} lies where the renditions go; it is an output, not an input.")
 
 
@@ -134,7 +202,8 @@ def _file(desk: Desk, task: Task) -> Task:
 def deliver(desk: Desk, task: Task, delay: float = 0.0) -> Task:
     """Send the task's message and note that it was sent. What goes wrong here, `reconcile` puts right."""
     try:
-        desk.queue.send(task.task_id, delay)
+        # By bucket: SQS lets no bucket's flood hold up the others.
+        desk.queue.send(task.task_id, delay, urgent=task.priority is Priority.URGENT, group=task.input_bucket)
         return ledger.move(desk.store, task, lambda t: _note_sent(t, desk.clock()))
     except Conflict:
         # A worker was faster: it has the task, so the message has arrived.

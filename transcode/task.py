@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from transcode.clock import day, timestamp
-from transcode.states import LEGACY_PENDING, OVER, Phase, Status, TypeState
+from transcode.states import LEGACY_PENDING, OVER, Phase, Priority, Status, TypeState
 
 MAX_ATTEMPTS = 3
 # Characters of ffmpeg's last words kept per error; a DynamoDB item holds 400 KB in all.
@@ -119,6 +119,12 @@ class Task(Frozen):
     phases: dict[str, float] = Field(default_factory=dict)
     worker: str = ""
     expires_at: int = 0
+    # What the caller brought along: text before each output key, and words of theirs that are shown again.
+    output_prefix: str = ""
+    priority: Priority = Priority.NORMAL
+    metadata: dict[str, str] = Field(default_factory=dict)
+    # Of a request with an idempotency key: what was asked, so that another one with the same key is found out.
+    request_hash: str = ""
 
     @field_validator("status", mode="before")
     @classmethod
@@ -145,13 +151,23 @@ def new_id(now: float) -> str:
     return str(uuid.UUID(int=value & ~(0x3 << 62) | (0x2 << 62)))
 
 
-# Names the identity of an upload; a constant of this project, never to be changed.
+# Name the identity of an upload and of a request; constants of this project, never to be changed.
 _UPLOADS = uuid.UUID("5f0c8a3e-2b77-4d0e-9c55-7a1d1f3b6e21")
+_REQUESTS = uuid.UUID("b3a1c9d4-6e52-4f8b-8d07-2c94e5a7f610")
 
 
 def upload_id(bucket: str, key: str, version: str) -> str:
     """The task id of an upload: the same for every copy of its event, another for another version."""
     return str(uuid.uuid5(_UPLOADS, "\n".join((bucket, key, version))))
+
+
+def request_id(*words: str) -> str:
+    """The task id of a request: the same whenever it comes again, on any machine.
+
+    The words are the caller's name, their idempotency key and, of a request for many, which one it is. None
+    holds a line break.
+    """
+    return str(uuid.uuid5(_REQUESTS, "\n".join(words)))
 
 
 def made(task_id: str, now: float, **fields: Any) -> Task:

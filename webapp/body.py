@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from webapp.errors import BadField, Problem, Refused
 
-# Levels of nesting. Our deepest body has two.
+# Levels of nesting. Our deepest body, a list of objects with metadata each, has four.
 DEEPEST = 20
 
 

@@ -52,7 +52,9 @@ _FIELD_WORDS = {
     "missing": ("missing", "This field is required."),
     "extra_forbidden": ("unknown_field", "There is no such field."),
 }
-_LOCATIONS = {"json": "body"}
+# Where a body may have several forms, pydantic puts the form's name first; to callers it is no place.
+_FORMS = frozenset({"<one>", "<items>", "<prefix>"})
+_LOCATIONS = {"json": "body", "headers": "header"}
 
 
 @dataclass(frozen=True)
@@ -159,4 +161,9 @@ def _bad_field(where: str, found: Any) -> BadField:
     kind, words = _FIELD_WORDS.get(found["type"], (found["type"], f"{found['msg']}.".replace("..", ".")))
     # A key is the caller's text: cut, so that an answer never grows with a request.
     loc = tuple(part[:100] if isinstance(part, str) else part for part in found["loc"])
+    if where == "body" and loc and loc[0] in _FORMS:
+        loc = loc[1:]
+    if where == "header":
+        # APIFlask reads a header by the name of its field.
+        loc = tuple(str(part).replace("_", "-").title() for part in loc)
     return BadField((where, *loc), words, kind)

@@ -5,7 +5,12 @@ ends the start here, before any worker: sentences on stderr, exit code 2.
 """
 
 import logging
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from transcode import logs, presets
 from transcode import settings as env
@@ -56,6 +61,39 @@ accesslog = None
 proc_name = "transcode-api"
 
 
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_OWN_FOLDER = "transcode-api-metrics-"
+
+
 def on_starting(_server: object) -> None:
-    """Let gunicorn's own lines reach our handler."""
+    """Let gunicorn's own lines reach our handler, and give the processes a folder to count requests in."""
     logging.getLogger("gunicorn.error").propagate = True
+    os.environ[_FOLDER] = str(_metrics_folder(os.environ.get(_FOLDER, "")))
+
+
+def _metrics_folder(given: str) -> Path:
+    """The folder that the operator wants, emptied of an earlier run's numbers; else a new one of our own.
+
+    One of our own that is in the environment already belongs to a gunicorn that this one takes over from.
+    """
+    if not given or Path(given).name.startswith(_OWN_FOLDER):
+        return Path(tempfile.mkdtemp(prefix=_OWN_FOLDER))
+    folder = Path(given)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink()
+    return folder
+
+
+def child_exit(_server: object, worker: Any) -> None:
+    """Let the numbers that only a living process has go with it; what it counted stays counted."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: object) -> None:
+    """Leave nothing behind."""
+    folder = Path(os.environ.get(_FOLDER, ""))
+    if folder.name.startswith(_OWN_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,8 @@ The description is made from the routes and their models; here is only what they
 import json
 from typing import Any
 
+from apiflask import APIBlueprint, APIFlask
+
 from webapp import auth
 from webapp.errors import PROBLEM_JSON
 
@@ -64,6 +66,13 @@ _PROBLEM = {
 }
 
 
+def leave_out_pages(app: APIFlask) -> None:
+    """Keep what is for people out of the description; APIFlask asks every blueprint that guards its requests."""
+    for blueprint in app.blueprints.values():
+        if not isinstance(blueprint, APIBlueprint):
+            blueprint.enable_openapi = False  # type: ignore[attr-defined]
+
+
 def finish(spec: dict[str, Any]) -> dict[str, Any]:
     """The description that APIFlask made, made true. Called once per process."""
     spec = _named_once(spec)
@@ -98,6 +107,9 @@ def _finish_operation(path: str, operation: dict[str, Any]) -> None:
             response["content"] = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "header":
+            parameter["name"] = parameter["name"].title()
     if _is_open(path):
         operation["security"] = []
     operation["responses"] = dict(sorted(responses.items()))

@@ -96,6 +96,17 @@ class TestReading:
             storage.fetch(INPUT, KEY, ANY, tmp_path / "input", nothing)
         assert not (tmp_path / "input").exists()
 
+    def test_keys_under_a_prefix_come_in_the_order_of_their_bytes(self, storage: ObjectStorage, put: Put) -> None:
+        for key in ("b/2", "b/10", "b/é 中", "b/a+b&c", "b", "c", "b/视频/x.mp4", "a/1"):
+            put(key, b"x")
+        under = ("b/10", "b/2", "b/a+b&c", "b/é 中", "b/视频/x.mp4")
+        assert storage.keys(INPUT, "b/", 1000) == under
+        assert storage.keys(INPUT, "b/", 2) == under[:2]
+        assert storage.keys(INPUT, "b/", 1000, "b/2") == under[2:]
+        assert storage.keys(INPUT, "b/", 3, "b/3") == under[2:]
+        assert storage.keys(INPUT, "b/", 1000, "c") == storage.keys(INPUT, "d", 1000) == ()
+        assert storage.keys(INPUT, "", 2) == ("a/1", "b")
+
     def test_fetch_writes_the_bytes_and_tells_of_each(self, storage: ObjectStorage, put: Put, tmp_path: Path) -> None:
         data, told = os.urandom(200_000), list[int]()
         put(KEY, data)
@@ -343,6 +354,22 @@ class TestS3:
         line(s3._client).answer("HeadObject", 403)
         with pytest.raises(InputAccessDenied, match=INPUT):
             s3.head(INPUT, KEY)
+
+    def test_a_refusal_to_list_names_the_permission(self, s3: S3Storage, line: type[Line]) -> None:
+        line(s3._client).answer("ListObjectsV2", 403, b"<Error><Code>AccessDenied</Code></Error>")
+        with pytest.raises(InputAccessDenied, match=f"{INPUT} .*s3:ListBucket"):
+            s3.keys(INPUT, "", 1000)
+
+    def test_a_listing_that_comes_in_pieces_is_put_together(self, s3: S3Storage) -> None:
+        for number in range(7):
+            s3._client.put_object(Bucket=INPUT, Key=f"many/{number}", Body=b"x")
+
+        def send_little(params: dict[str, int], **_: object) -> None:
+            params["MaxKeys"] = min(params["MaxKeys"], 2)
+
+        s3._client.meta.events.register("provide-client-params.s3.ListObjectsV2", send_little)
+        assert s3.keys(INPUT, "many/", 1000) == tuple(f"many/{number}" for number in range(7))
+        assert s3.keys(INPUT, "many/", 3, "many/1") == ("many/2", "many/3", "many/4")
 
     def test_a_refusal_to_write_names_action_and_bucket(self, s3: S3Storage, line: type[Line], file: Path) -> None:
         line(s3._client).answer("CreateMultipartUpload", 403, b"<Error><Code>AccessDenied</Code></Error>")

@@ -40,7 +40,7 @@ class SimQueue:
     def __post_init__(self) -> None:
         self._line = Line(self.clock, "sqs")
 
-    def send(self, task_id: str, delay: float = 0.0) -> None:
+    def send(self, task_id: str, delay: float = 0.0, *, urgent: bool = False, group: str = "") -> None:
         """As `ports.TaskQueue` says. A message whose answer is lost may be on its way all the same."""
         if not 0 <= delay <= 900:
             raise ValueError(f"SQS delays by 0 to 900 seconds, not {delay}")

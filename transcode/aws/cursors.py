@@ -1,13 +1,20 @@
-"""The cursor of a list: where each partition was left, and the filters it was made for, as opaque text."""
+"""The cursor of a list: where each partition was left, and the filters it was made for, as text with a signature.
+
+Without the signature a caller could write places of their own, and have DynamoDB asked for them.
+"""
 
 import base64
+import hmac
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from transcode.errors import BadCursor
 
 # Characters; ours have a few hundred.
 _LONGEST = 2000
+# Bytes of HMAC-SHA-256 that are kept: 128 bits are beyond guessing, and the cursor stays short.
+_SIGNED = 16
 
 
 @dataclass(frozen=True)
@@ -18,26 +25,39 @@ class Place:
     task_id: str
 
 
-def write(places: dict[str, Place], made_for: tuple[str, str]) -> str:
+def write(places: dict[str, Place], made_for: tuple[str, str], key: bytes) -> str:
     """The cursor that continues after `places`."""
     body = {"for": made_for, "at": {name: (p.created_at, p.task_id) for name, p in places.items()}}
-    return base64.urlsafe_b64encode(json.dumps(body, separators=(",", ":")).encode()).decode()
+    data = json.dumps(body, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_signature(data, key) + data).decode()
 
 
-def read(cursor: str, made_for: tuple[str, str]) -> dict[str, Place]:
+def _signature(data: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, data, "sha256")[:_SIGNED]
+
+
+def read(cursor: str, made_for: tuple[str, str], key: bytes) -> dict[str, Place]:
     """The places that a cursor names.
 
     Raises:
-        BadCursor: it is no cursor, or one of another list.
+        BadCursor: it is no cursor, not signed with this key, or one of another list.
     """
     try:
-        body = json.loads(base64.b64decode(cursor[:_LONGEST].encode("ascii"), b"-_", validate=True))
+        body = _opened(cursor, key)
         filters, places = tuple(body["for"]), {str(n): _place(at, made_for) for n, at in body["at"].items()}
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
         raise BadCursor("The cursor is none of ours; take next_cursor of an earlier answer.") from exc
     if filters != made_for:
         raise BadCursor("The cursor was made for other filters; start again without it.")
     return places
+
+
+def _opened(cursor: str, key: bytes) -> Any:
+    signed = base64.b64decode(cursor[:_LONGEST].encode("ascii"), b"-_", validate=True)
+    signature, data = signed[:_SIGNED], signed[_SIGNED:]
+    if not hmac.compare_digest(signature, _signature(data, key)):
+        raise ValueError("not signed by us")
+    return json.loads(data)
 
 
 def _place(at: object, made_for: tuple[str, str]) -> Place:

@@ -32,6 +32,7 @@ class DynamoTasks:
     def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
         self._client = clients.dynamodb(settings)
         self._table = settings.dynamodb_table
+        self._signing_key = settings.signing_key("cursors")
         self._retention = settings.record_retention_days
         self._clock = clock
 
@@ -93,7 +94,7 @@ class DynamoTasks:
 
     def page(self, query: Query) -> Page:
         """As the port says."""
-        lists = listing.Lists(self._client, self._table)
+        lists = listing.Lists(self._client, self._table, self._signing_key)
         return lists.page(query, timestamp(self._clock()))
 
     def merge_aside(self, task_id: str, name: str, values: dict[str, Any]) -> dict[str, Any]:

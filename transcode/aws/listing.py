@@ -70,9 +70,10 @@ class _Row:
 class Lists:
     """Pages of one table."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, signing_key: bytes) -> None:
         self._client = client
         self._table = table
+        self._key = signing_key
 
     def page(self, query: Query, now: str) -> Page:
         """The page that `query` wants; `now` is a timestamp, from which an unfiltered list walks back.
@@ -81,11 +82,11 @@ class Lists:
             BadCursor: the cursor is none of ours.
         """
         made_for = (query.date, str(query.status or ""))
-        places = cursors.read(query.cursor, made_for) if query.cursor else {}
+        places = cursors.read(query.cursor, made_for, self._key) if query.cursor else {}
         tasks: list[Task] = []
         for row in self._rows(query, places, now):
             if len(tasks) == query.limit:
-                return Page(tuple(tasks), cursors.write(places, made_for))
+                return Page(tuple(tasks), cursors.write(places, made_for, self._key))
             # Days follow each other, so one place tells it all; the partitions of a status run side by side.
             places = (places if query.status else {}) | {row.partition: row.place}
             tasks.extend(_readable(row))

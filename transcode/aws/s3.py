@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from s3transfer.exceptions import S3DownloadFailedError
 
 from transcode import logs
-from transcode.aws import clients, faults, transfer
+from transcode.aws import clients, faults, s3_keys, transfer
 from transcode.clock import timestamp
 from transcode.errors import (
     InputAccessDenied,
@@ -79,6 +79,10 @@ class S3Storage:
         """
         with _told("HeadBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
+
+    def keys(self, bucket: str, prefix: str, limit: int, after: str = "") -> tuple[str, ...]:
+        """As the port says."""
+        return s3_keys.read(self._client, bucket, prefix, limit, after)
 
     def fetch(self, bucket: str, key: str, version: InputVersion, path: Path, on_bytes: Callable[[int], None]) -> None:
         """As the port says; `on_bytes` gets the bytes since it was last told, less when a part is sent anew."""

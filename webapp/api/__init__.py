@@ -3,6 +3,13 @@
 `schemas` holds the shapes that go in and out. How errors are answered is in `webapp.errors`.
 """
 
-from webapp.api import health, queue, tasks, transcode_types, workers
+from webapp.api import health, queue, stats, tasks, transcode_types, workers
 
-BLUEPRINTS = (health.blueprint, queue.blueprint, tasks.blueprint, transcode_types.blueprint, workers.blueprint)
+BLUEPRINTS = (
+    health.blueprint,
+    queue.blueprint,
+    stats.blueprint,
+    tasks.blueprint,
+    transcode_types.blueprint,
+    workers.blueprint,
+)

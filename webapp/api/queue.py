@@ -1,33 +1,44 @@
-"""`/api/queue`: what waits, and adding to it."""
+"""`/api/queue`: what waits, and adding to it. What may be added is in `adding`, many at once in `bulk`."""
+
+from collections.abc import Sequence
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify, url_for
+from flask import Response, g, jsonify, url_for
 
-from transcode import submit
+from transcode import browse, submit
 from transcode.errors import (
     BucketNotAllowed,
+    IdempotencyKeyReused,
     InputEmpty,
     InputNotFound,
     InputTooLarge,
     KeyUnusable,
+    PrefixUnusable,
     TranscodeError,
     UnknownType,
 )
+from transcode.events import unusable
 from transcode.presets import Presets
+from transcode.task import Task
 from webapp import trail
-from webapp.api.schemas import AddIn, Purged, QueueStatus, TaskChanged, TaskOut
+from webapp.api import bulk
+from webapp.api.adding import MOST_KEYS, Added, AddHeaders, AddIn, AddItems, AddOne, AddPrefix
+from webapp.api.bulk import Order
+from webapp.api.schemas import Purged, QueueStatus, TaskChanged, TaskOut
 from webapp.deps import deps
 from webapp.errors import BadField, Refused, problem
 
 blueprint = APIBlueprint("queue", __name__, tag="Queue", url_prefix="/api/queue")
 
-# Which field of the body an error of `submit.add` is about.
-_FIELDS: dict[type[TranscodeError], str] = {
-    BucketNotAllowed: "input_bucket",
-    KeyUnusable: "input_key",
-    InputNotFound: "input_key",
-    InputEmpty: "input_key",
-    InputTooLarge: "input_key",
+# What an error of `submit.add` is about.
+_FIELDS: dict[type[TranscodeError], tuple[str, str]] = {
+    BucketNotAllowed: ("body", "input_bucket"),
+    KeyUnusable: ("body", "input_key"),
+    InputNotFound: ("body", "input_key"),
+    InputEmpty: ("body", "input_key"),
+    InputTooLarge: ("body", "input_key"),
+    PrefixUnusable: ("body", "output_prefix"),
+    IdempotencyKeyReused: ("header", "Idempotency-Key"),
 }
 
 
@@ -62,18 +73,30 @@ def purge_queue() -> tuple[Purged, int]:
 
 
 @blueprint.post("/add")
+@blueprint.input(AddHeaders, location="headers")
 @blueprint.input(AddIn, location="json")
-@blueprint.output(TaskChanged, description="The task was made.")
+@blueprint.output(Added, description="The task was made; or, for several objects, what became of each.")
 @blueprint.doc(responses={404: "No such object", 502: "The object may not be read", 503: "A dependency is down"})
-def add_task(json_data: AddIn) -> Response:
-    """Make a task for an object of an input bucket.
+def add_task(json_data: AddIn, headers_data: AddHeaders) -> Response | Added:
+    """Make a task for an object of an input bucket, for several, or for all videos under a prefix.
 
     The object must be there; it is looked at before the task is made. Answers 200 and not 201 or 202:
-    existing clients compare with 200. `Location` has the task's address.
+    existing clients compare with 200. `Location` has the task's address. Several objects are answered one by
+    one, also with 200: one that is refused leaves the others alone.
     """
-    _check_types(json_data.transcode_types, deps().presets)
+    words = (g.caller, headers_data.idempotency_key) if headers_data.idempotency_key else ()
+    if isinstance(json_data.root, AddItems):
+        asked = json_data.root.items
+        return _add_many([Order(ask, words and (*words, f"item {n}")) for n, ask in enumerate(asked)])
+    if isinstance(json_data.root, AddPrefix):
+        return _add_prefix(json_data.root, words)
+    return _add_one(Order(json_data.root, words))
+
+
+def _add_one(order: Order) -> Response:
+    _check_types(order.ask.transcode_types, deps().presets)
     try:
-        task = submit.add(deps().desk, json_data.input_bucket, json_data.input_key, json_data.transcode_types)
+        task = order.make(deps().desk)
     except tuple(_FIELDS) as error:
         raise Refused(problem(error, (_bad_field(error),))) from error
     trail.changed("add", task)
@@ -81,6 +104,29 @@ def add_task(json_data: AddIn) -> Response:
     response = jsonify(answer.model_dump(mode="json"))
     response.headers["Location"] = url_for("tasks.get_task", task_id=task.task_id)
     return response
+
+
+def _add_prefix(ask: AddPrefix, words: tuple[str, ...]) -> Added:
+    _check_types(ask.transcode_types, deps().presets)
+    found, wishes = deps(), ask.model_dump(exclude={"input_prefix", "after"}, exclude_unset=True)
+    try:
+        submit.check_bucket(found.settings, ask.input_bucket)
+    except BucketNotAllowed as error:
+        raise Refused(problem(error, (_bad_field(error),))) from error
+    keys, next_after = browse.videos(
+        found.storage, found.settings, ask.input_bucket, ask.input_prefix, ask.after, MOST_KEYS
+    )
+    # Under one idempotency key an object is told by its key: a new upload between two calls shifts nothing.
+    asked = [AddOne.model_validate(wishes | {"input_key": key}) for key in keys if not unusable(ask.input_bucket, key)]
+    return _add_many([Order(one, words and (*words, f"key {one.input_key}")) for one in asked], next_after)
+
+
+def _add_many(orders: Sequence[Order], next_after: str = "") -> Added:
+    made = bulk.make(deps().desk, orders)
+    for one in made:
+        if isinstance(one, Task):
+            trail.changed("add", one)
+    return Added(bulk.told(orders, made, next_after))
 
 
 def _check_types(types: tuple[str, ...], presets: Presets) -> None:
@@ -96,4 +142,4 @@ def _check_types(types: tuple[str, ...], presets: Presets) -> None:
 
 
 def _bad_field(error: TranscodeError) -> BadField:
-    return BadField(("body", _FIELDS[type(error)]), str(error), error.code)
+    return BadField(_FIELDS[type(error)], str(error), error.code)

@@ -12,21 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from transcode.clock import timestamp
-from transcode.events import unusable
 from transcode.roll import State
-from transcode.states import Phase, Status, TypeState
+from transcode.states import Phase, Priority, Status, TypeState
 
+# Not pydantic's own date, which also takes numbers. The format tells that there is no 31st of February.
+_DAY = Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"})
 # What one page of a list may hold; a record is a few KB.
 LARGEST_PAGE = 100
 UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-
-
-def _usable_key(key: str) -> str:
-    # Any bucket will do: whether it is allowed is decided where the task is made.
-    reason = unusable("bucket", key)
-    if reason:
-        raise PydanticCustomError("key_invalid", "An S3 key is wanted, not {reason}.", {"reason": reason})
-    return key
 
 
 def _real_day(day: str) -> str:
@@ -37,42 +30,35 @@ def _real_day(day: str) -> str:
     return day
 
 
-class _In(BaseModel):
+class In(BaseModel):
+    """What comes in."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AddIn(_In):
-    """What to transcode, and into what."""
-
-    input_bucket: str = Field(min_length=1, max_length=63, description="One of the input buckets.", examples=["videos"])
-    input_key: Annotated[str, Field(min_length=1), AfterValidator(_usable_key)] = Field(
-        description="Key of the video in the bucket, as it is: not URL-encoded. Its suffix does not matter here.",
-        examples=["holiday/beach.mp4"],
-    )
-    transcode_types: tuple[str, ...] = Field(
-        default_factory=tuple, min_length=1, max_length=100, examples=[["mp4_standard", "thumbnail"]],
-        description="Names of /api/transcode-types, each made once; left out: DEFAULT_TRANSCODE_TYPES.",
-    )  # fmt: skip
-
-
-class TaskPath(_In):
+class TaskPath(In):
     """A task's id in a path."""
 
     task_id: str = Field(pattern=UUID_PATTERN, description="The task's id, a UUID in small letters.")
 
 
-class TaskQuery(_In):
+class TaskQuery(In):
     """Which tasks a list wants; filters combine."""
 
-    date: Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_real_day)] | None = Field(
+    date: Annotated[str, _DAY, AfterValidator(_real_day)] | None = Field(
         None, description="UTC day on which the task was made, 2025-01-15.", examples=["2025-01-15"]
     )
     status: Status | None = Field(None, description="Where the task stands.")
     limit: int = Field(20, ge=1, le=LARGEST_PAGE, description="How many tasks at most.")
-    cursor: str = Field("", max_length=2048, description="`next_cursor` of the page before, for the same filters.")
+    cursor: str = Field(
+        "",
+        max_length=2048,
+        pattern="^[A-Za-z0-9_=-]*$",
+        description="`next_cursor` of the page before, for the same filters.",
+    )
 
 
-class HealthQuery(_In):
+class HealthQuery(In):
     """How a health check asks."""
 
     ready: bool = Field(False, description="Answer 503 when a dependency does not answer.")
@@ -88,11 +74,13 @@ Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
 Stamp = Annotated[str | None, BeforeValidator(_stamp)]
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
+    """What goes out."""
+
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
-class ErrorOut(_Out):
+class ErrorOut(Out):
     """One thing that went wrong with one type. `output` holds ffmpeg's last words."""
 
     transcode_type: str
@@ -104,7 +92,7 @@ class ErrorOut(_Out):
     timestamp: str
 
 
-class OutputOut(_Out):
+class OutputOut(Out):
     """One published rendition. Bytes, pixels, seconds, bits per second."""
 
     key: str
@@ -124,7 +112,7 @@ class OutputLink(OutputOut):
     url: str
 
 
-class InputOut(_Out):
+class InputOut(Out):
     """Which bytes are transcoded."""
 
     version_id: Text
@@ -132,7 +120,7 @@ class InputOut(_Out):
     size: int
 
 
-class TaskOut(_Out):
+class TaskOut(Out):
     """A task as its record has it. Times are RFC 3339 in UTC, null when they have not come."""
 
     task_id: str
@@ -163,9 +151,12 @@ class TaskOut(_Out):
     source: dict[str, Any] = Field(description="What the input turned out to be.")
     phases: dict[str, float] = Field(description="Seconds per phase of the work.")
     worker: Text = Field(description="Node that ran the last attempt.")
+    output_prefix: Text = Field(description="What was put before each output key.")
+    priority: Priority
+    metadata: dict[str, str] = Field(description="Words that the caller brought along.")
 
 
-class LiveOut(_Out):
+class LiveOut(Out):
     """How far a running attempt is: per cent, frames per second, times realtime, seconds to go."""
 
     phase: str | None = None
@@ -176,7 +167,7 @@ class LiveOut(_Out):
     done: tuple[str, ...] = Field((), description="Types that are made already, not yet published.")
 
 
-class AttemptOut(_Out):
+class AttemptOut(Out):
     """One attempt that has ended."""
 
     attempt: int | None = None
@@ -197,7 +188,7 @@ class TaskDetail(TaskOut):
     history: tuple[AttemptOut, ...] = Field(description="Attempts that have ended, oldest first.")
 
 
-class TaskList(_Out):
+class TaskList(Out):
     """A page of tasks, newest first."""
 
     tasks: tuple[TaskOut, ...]
@@ -206,7 +197,7 @@ class TaskList(_Out):
     next_cursor: str | None = Field(description="Ask for the next page with it; null on the last one.")
 
 
-class TaskChanged(_Out):
+class TaskChanged(Out):
     """The task as it is after what was asked."""
 
     success: bool = True
@@ -215,14 +206,14 @@ class TaskChanged(_Out):
     task: TaskOut
 
 
-class Purged(_Out):
+class Purged(Out):
     """The queue is being emptied."""
 
     success: bool = True
     message: str
 
 
-class QueueStatus(_Out):
+class QueueStatus(Out):
     """How many messages stand where; SQS counts approximately. The first three names are for existing clients."""
 
     available_messages: int = Field(description="The same as `waiting`.")
@@ -234,7 +225,7 @@ class QueueStatus(_Out):
     dead_letter: int
 
 
-class HealthOut(_Out):
+class HealthOut(Out):
     """Alive, and whether what it depends on answers."""
 
     status: str = Field(description="`ok`: the API is alive.", examples=["ok"])
@@ -246,7 +237,7 @@ class HealthOut(_Out):
     )
 
 
-class TypeOut(_Out):
+class TypeOut(Out):
     """One transcode type."""
 
     name: str
@@ -262,14 +253,14 @@ class TypeOut(_Out):
     is_default: bool = Field(description="Whether an upload gets it without being asked.")
 
 
-class TypeList(_Out):
+class TypeList(Out):
     """The transcode types that may be asked for."""
 
     transcode_types: tuple[TypeOut, ...]
     count: int
 
 
-class CardOut(_Out):
+class CardOut(Out):
     """The GPU that a node is pinned to."""
 
     name: str
@@ -278,7 +269,7 @@ class CardOut(_Out):
     memory: int = Field(description="Bytes.")
 
 
-class LoadOut(_Out):
+class LoadOut(Out):
     """How busy the GPU was. Null is what the card does not tell."""
 
     encoder: int | None = Field(description="Per cent.")
@@ -290,7 +281,7 @@ class LoadOut(_Out):
     sessions: int | None = Field(description="Encodes at once, of all programs.")
 
 
-class AsideOut(_Out):
+class AsideOut(Out):
     """A GPU of the node's machine that is out of work until it passes a test."""
 
     uuid: str
@@ -300,7 +291,7 @@ class AsideOut(_Out):
     why: str
 
 
-class WorkerOut(_Out):
+class WorkerOut(Out):
     """One worker node, as it last told of itself, at `seen_at`."""
 
     node: str = Field(description="Its name, as `celery inspect` shows it.", examples=["gpu0@worker-1"])
@@ -321,7 +312,7 @@ class WorkerOut(_Out):
     aside: tuple[AsideOut, ...] = Field(description="GPUs of its machine that are put aside.")
 
 
-class WorkerList(_Out):
+class WorkerList(Out):
     """The worker nodes that were seen within a day, or ended within an hour."""
 
     workers: tuple[WorkerOut, ...]

@@ -1,6 +1,6 @@
 # Everything a person types. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak check golden start-api start-gpu start-all stop-api stop-gpu stop-all status logs clean
+.PHONY: help build demo test soak check golden screenshots translations start-api start-gpu start-all stop-api stop-gpu stop-all status logs clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -43,6 +43,15 @@ check: .venv/dev ## formatting, lint, types, import rules, tests
 
 golden: .venv/dev ## write the golden ffmpeg commands anew
 	UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
+
+screenshots: .venv/dev ## pictures of every page of the admin, into screenshots/ (wants chromium, fonts-noto-cjk)
+	$(BIN)/python -m tests.browser.screenshots screenshots
+
+translations: .venv/dev ## gather the texts of the admin, and compile both catalogues
+	@mkdir -p .run
+	$(BIN)/pybabel -q extract -F webapp/translations/babel.cfg -k lazy -k ngettext:1,2 --no-location --sort-output -o .run/messages.pot .
+	$(BIN)/pybabel -q update -i .run/messages.pot -d webapp/translations --no-fuzzy-matching --width 120
+	$(BIN)/pybabel -q compile -d webapp/translations
 
 start-api: .venv/runtime ## start the API and the bridge in the background
 	@$(BIN)/transcode start api bridge

@@ -288,7 +288,7 @@ def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
     stage.console.print(table)
     phases = {"start": started, **task["phases"], "total": seconds(task["completed_at"]) - seconds(task["created_at"])}
     stage.console.print("Seconds: " + ", ".join(f"{name} {took:.1f}" for name, took in phases.items()))
-    stage.console.print(f"Task: {stage.url}/api/tasks/{task['task_id']}  API: {stage.url}/docs  Logs: {stage.logs}/")
+    stage.console.print(f"Dashboard: {stage.url}/admin  API: {stage.url}/docs  Logs: {stage.logs}/")
 
 
 def _download(name: str, output: dict[str, Any]) -> Path:

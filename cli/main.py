@@ -49,6 +49,16 @@ def provision() -> None:
 
 
 @app.command()
+def password() -> None:
+    """Ask for a password of the web admin, and print the setting that holds its hash."""
+    from werkzeug.security import generate_password_hash
+
+    text = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    # Quoted: the hash holds dollar signs, which shells would read.
+    print(f"ADMIN_PASSWORD_HASH='{generate_password_hash(text)}'")
+
+
+@app.command()
 def demo(
     video: Annotated[Path | None, typer.Option(help="a video of yours; else a clip that comes along")] = None,
     keep: Annotated[bool, typer.Option(help="leave everything running until Ctrl-C")] = False,

@@ -8,11 +8,12 @@ reads what was asked, calls `transcode.submit` or the store, and shows what came
 from apiflask import APIFlask
 from flask.json.provider import DefaultJSONProvider
 
-from webapp import api, auth, docs, errors, headers, openapi, trail
+from webapp import api, auth, docs, errors, headers, metrics, openapi, trail
+from webapp.admin import site
 from webapp.body import JsonRequest
 from webapp.deps import Deps
 
-# Bytes of a request body. The largest sensible one, a key of 1,024 bytes and its types, has about 3,000.
+# Bytes of a request body. A list of 100 objects with ordinary keys has about 20,000; none needs more than 64 KB.
 LARGEST_BODY = 64 * 1024
 
 
@@ -37,11 +38,14 @@ def create_app(deps: Deps) -> App:
     # APIFlask's type also allows for a description in YAML, which is text.
     app.spec_processor(openapi.finish)  # type: ignore[arg-type]
     app.extensions["deps"] = deps
-    # In this order: the trail sees also what the guards refuse.
+    # In this order: the trail and the metrics see also what the guards refuse.
     trail.install(app)
+    metrics.install(app, deps)
     headers.install(app)
     auth.install(app, deps.settings)
     errors.install(app)
     for blueprint in (*api.BLUEPRINTS, docs.blueprint):
         app.register_blueprint(blueprint)
+    site.install(app, deps.settings)
+    openapi.leave_out_pages(app)
     return app

@@ -1,7 +1,8 @@
 """Who calls, and whether they may. Deny by default: a route that is not in `OPEN` wants a key.
 
-Keys come in the header `X-API-Key`, never in a cookie, so no foreign page can borrow one. Without any
-credentials set, `settings.check_bind` has seen to it that only this machine reaches us.
+Keys come in the header `X-API-Key`, never in a cookie, so no foreign page can borrow one. The pages of the
+admin ask for a sign-in instead: `webapp.admin.door`. Without any credentials set, `settings.check_bind` has
+seen to it that only this machine reaches us.
 """
 
 import hashlib
@@ -72,9 +73,14 @@ def install(app: APIFlask, settings: Settings) -> None:
             _check_host(settings.api_host)
         g.caller = NOBODY
         # No endpoint: the address or method is unknown, and Flask's own answer follows.
-        if everybody or request.endpoint is None or request.endpoint in OPEN:
+        if everybody or request.endpoint is None or request.endpoint in OPEN or _is_page(request.blueprints):
             return
         g.caller = _caller(request.headers.get(HEADER, ""), known)
+
+
+def _is_page(blueprints: list[str]) -> bool:
+    """Whether the request is for the admin, which has a door of its own."""
+    return "admin" in blueprints
 
 
 def _check_host(bound: str) -> None:

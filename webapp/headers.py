@@ -8,7 +8,7 @@ from flask import Response, request
 from webapp.errors import Problem, Refused
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-# JSON needs nothing; only a page that sets its own policy loads anything at all.
+# JSON needs nothing; only a page that sets its own policy loads anything at all (`docs`, `admin.skin`).
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Content-Security-Policy": NOTHING,

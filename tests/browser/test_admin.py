@@ -11,7 +11,6 @@ from tests.farm import Farm, until
 from transcode.states import Status
 
 pytestmark = [
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(not CHROMIUM, reason="no chromium here; `apt-get install chromium` brings it"),
 ]
 

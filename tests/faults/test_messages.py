@@ -12,8 +12,6 @@ from tests.faults.proxy import Fault, Rule
 from tests.faults.scene import Scene
 from transcode.states import Status
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 
 def left(scene: Scene, url: str) -> int:
     found = scene.farm.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]

@@ -1,12 +1,8 @@
 """Writes that took effect and whose answer was lost: neither success nor failure."""
 
-import pytest
-
 from tests.faults.proxy import Fault, Rule
 from tests.faults.scene import Scene
 from transcode.states import Status
-
-pytestmark = pytest.mark.xdist_group("faults")
 
 # More often than botocore tries.
 _ALL_TRIES = 5

@@ -10,8 +10,6 @@ from tests.faults.scene import Scene
 from transcode.errors import EncoderCrashed
 from transcode.states import Status
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 
 def test_a_killed_ffmpeg_is_tried_again_and_the_cause_is_kept(scene: Scene) -> None:
     task, encoder = scene.held()

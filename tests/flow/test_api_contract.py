@@ -13,8 +13,6 @@ import pytest
 
 from tests.farm import Farm
 
-pytestmark = pytest.mark.xdist_group("api contract")
-
 # Of the farm's own making; the API asks every caller for it.
 KEY = "a-key-of-more-than-16-characters"
 # The description says what fits; which buckets, objects and cursors there are, only the farm knows.

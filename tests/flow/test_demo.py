@@ -15,7 +15,6 @@ from tests.farm import until
 from transcode.presets import load
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("demo")
 
 
 def demo(folder: Path, *words: str) -> "subprocess.Popen[str]":

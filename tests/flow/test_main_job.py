@@ -19,8 +19,6 @@ from transcode.ffmpeg import binaries
 from transcode.presets import load
 from transcode.states import Status
 
-pytestmark = pytest.mark.xdist_group("farm")
-
 
 def task_of(farm: Farm, key: str) -> str:
     found: list[dict[str, Any]] = until(lambda: farm.tasks(key), f"a task for {key}")

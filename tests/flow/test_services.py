@@ -6,11 +6,8 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.farm import Farm, until
-
-pytestmark = pytest.mark.xdist_group("services")
 
 
 def transcode(farm: Farm, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,6 @@ from tests.farm import Farm, until
 NODE = f"cpu@{socket.gethostname()}"
 
 
-pytestmark = pytest.mark.xdist_group("workers view")
-
-
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("view"), SANDBOX="none", CUDA_VISIBLE_DEVICES="") as farm:

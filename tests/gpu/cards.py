@@ -122,5 +122,6 @@ def cards(gpusim_libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     tools |= {"MAX_CONCURRENT_TASKS": "2", "DEFAULT_TRANSCODE_TYPES": "mp4_smooth,h265_mute"}
     with Farm(folder, **told, **tools) as farm:
         cards = Cards(farm, sim)
+        farm.start("bridge")
         cards.start()
         yield cards

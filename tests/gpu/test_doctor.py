@@ -19,7 +19,7 @@ from tests.fakes import MemoryTasks
 from tests.unit.test_roll import a_worker
 from transcode import roll
 from transcode.settings import Settings
-from transcode.task import ASIDE, FARM
+from transcode.task import FARM
 from workers.heartbeat import Heartbeat
 store = MemoryTasks()
 card = roll.Card(name="Tesla T4", uuid={uuid!r}, driver="580.95.05", memory=1)
@@ -29,7 +29,7 @@ settings = Settings(
 )
 told = Heartbeat(store, a_worker("gpu0@here", card=card), settings)
 told.tell()
-print(json.dumps(store.read_aside(FARM, ASIDE.WORKERS)["gpu0@here"]["load"]))
+print(json.dumps(store.read_aside(FARM, roll.page("gpu0@here"))["gpu0@here"]["load"]))
 """
 
 

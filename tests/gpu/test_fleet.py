@@ -16,7 +16,7 @@ from workers import roster
 from workers.roster import Stage
 
 __all__ = ["cards"]
-pytestmark = [pytest.mark.xdist_group("gpu fleet"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,6 @@ def test_each_card_has_a_node_that_answers(cards: Cards) -> None:
 
 def test_four_tasks_run_at_once_on_two_cards_and_never_five(cards: Cards, clip: Path) -> None:
     cards.have("gpu0", "gpu1")
-    cards.farm.start("bridge")
     # Slow cards, so that tasks overlap for certain.
     cards.sim.control(fps=15)
     since = time.time()
@@ -85,6 +84,7 @@ def test_what_a_breaking_card_drops_is_done_by_the_other(cards: Cards, clip: Pat
     until(lambda: cards.stages() == [Stage.WORKS, Stage.WORKS], "the card is taken back", PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_killed_node_comes_back_and_the_other_one_does_not_notice(cards: Cards) -> None:
     cards.have("gpu0", "gpu1")
     other, victim = cards.nodes()["gpu0"], cards.nodes()["gpu1"]
@@ -136,6 +136,7 @@ def test_sigterm_ends_everything_and_leaves_nothing(cards: Cards) -> None:
     assert roster.read(cards.farm.settings.temp_dir) is None
 
 
+@pytest.mark.slow
 def test_a_killed_fleet_takes_its_nodes_along(cards: Cards) -> None:
     cards.start()
     until(lambda: set(cards.nodes()) == {"gpu0", "gpu1"}, "both nodes run", PATIENCE)

@@ -164,9 +164,11 @@ def test_a_card_whose_faults_repeat_is_put_aside_alone_and_taken_back(machine: M
 
 
 def test_no_trial_begins_while_the_node_still_hands_its_tasks_back(machine: Machine, tmp_path: Path) -> None:
-    machine.lines["gpu1"] = f"trap 'touch {tmp_path}/told' TERM; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"
+    waits = f"touch {tmp_path}/ready; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"
+    machine.lines["gpu1"] = f"trap 'touch {tmp_path}/told' TERM; {waits}"
     machine.start()
     machine.have("gpu0", "gpu1")
+    machine.until((tmp_path / "ready").exists, "it listens to the signal")
     machine.sicken(B)
     machine.until((tmp_path / "told").exists, "its node was told")
     machine.at(FIRST_PAUSE)

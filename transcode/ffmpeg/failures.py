@@ -135,7 +135,8 @@ _TABLE: tuple[tuple[str, type[TranscodeError], str], ...] = (
 )  # fmt: skip
 _DAMAGE = re.compile(
     r"error while decoding|concealing \d+|corrupt decoded frame|Error submitting packet|Error while decoding stream|"
-    r"File ended prematurely|partial file|Packet corrupt|Invalid NAL unit",
+    r"File ended prematurely|partial file|Packet corrupt|Invalid NAL unit|exceeds containing master element|"
+    r"first byte of an EBML number",
     re.IGNORECASE,
 )
 

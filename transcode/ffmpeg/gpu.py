@@ -87,6 +87,14 @@ class Examined:
     gpu: Gpu
     walled: bool = True
     notes: tuple[str, ...] = ()
+    # Nothing was missed because the card was busy or slow just then.
+    sure: bool = True
+
+    def lacks(self, before: "Examined") -> str:
+        """What a card no longer does that it was seen to do, in words."""
+        gone = [f"encode {codec}" for codec in sorted(before.gpu.encoders.keys() - self.gpu.encoders.keys())]
+        gone += [f"decode {codec}" for codec in sorted(before.gpu.decoders - self.gpu.decoders)]
+        return ", ".join(gone)
 
     @property
     def kind(self) -> str:
@@ -168,21 +176,32 @@ def _wake(tools: Tools, card: Card) -> None:
 def canary(tools: Tools, card: Card, folder: Path) -> str:
     """Why a card cannot be used, as a sentence; empty when it does at least one thing well.
 
-    It is examined anew, whatever was found before, and what is found now is kept for the node that it is for.
+    It is examined anew, and what is found is kept for the node that it is for. A card that could more with the same
+    driver and ffmpeg is broken, though it may still decode.
     """
-    found = _examined_anew(tools, card, folder)
-    return "" if found.kind != "nothing" else " ".join(found.notes) or "The card neither decodes nor encodes."
+    before, found = _kept(tools, card, folder), examine(tools, card, folder)
+    why = " ".join(found.notes)
+    if found.kind == "nothing":
+        return why or "The card neither decodes nor encodes."
+    if before is not None and (gone := found.lacks(before)):
+        return f"The card can no longer {gone}. {why}".rstrip()
+    _keep(found, tools, card, folder)
+    return ""
 
 
 def _examined_anew(tools: Tools, card: Card, folder: Path) -> Examined:
     found = examine(tools, card, folder)
-    (folder / "seen.json").unlink(missing_ok=True)
-    if found.kind != "nothing":
+    _keep(found, tools, card, folder)
+    return found
+
+
+def _keep(found: Examined, tools: Tools, card: Card, folder: Path) -> None:
+    """What a busy card could not show is not remembered as what it cannot do."""
+    if found.kind != "nothing" and found.sure:
         folder.mkdir(parents=True, exist_ok=True)
         kept = {**asdict(found), "of": _of(tools, card)}
         kept["gpu"]["decoders"] = sorted(found.gpu.decoders)
         (folder / "seen.json").write_text(json.dumps(kept))
-    return found
 
 
 def _kept(tools: Tools, card: Card, folder: Path) -> Examined | None:
@@ -211,19 +230,21 @@ class _Trials:
     def __init__(self, tools: Tools, card: Card, folder: Path) -> None:
         self._tools, self._card, self._folder = tools, card, folder
         self._notes: list[str] = []
+        self._sure = True
 
     def all(self) -> Examined:
         missing = sorted(_FILTERS - self._tools.filters)
         if missing:
             self._note(f"This ffmpeg cannot work on a GPU: it lacks the filter {missing[0]}.")
             return Examined(Gpu(), notes=tuple(self._notes))
-        encoders = dict(self._encoders())
+        encoders, decoders = dict(self._encoders()), frozenset(self._decoders())
+        sure = self._sure
         gpu = Gpu(
-            encoders, frozenset(self._decoders()),
+            encoders, decoders,
             next((name for name in _DEINTERLACERS if name in self._tools.filters), ""),
             self._sessions(next(iter(encoders))) if encoders else None,
         )  # fmt: skip
-        return Examined(gpu, notes=tuple(self._notes))
+        return Examined(gpu, notes=tuple(self._notes), sure=sure)
 
     def _encoders(self) -> Iterator[tuple[str, Nvenc]]:
         for codec in ("h264", "hevc"):
@@ -285,8 +306,13 @@ class _Trials:
         try:
             ended = runner.run(line, _TRIAL, cell=cell, environment=environment(self._card, self._folder))
         except TranscodeError as error:
+            self._sure = False
             return error
-        return failures.error(ended, line) if ended.status else None
+        if not ended.status:
+            return None
+        found = failures.error(ended, line)
+        self._sure = self._sure and not isinstance(found, DeviceBusy)
+        return found
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)

@@ -16,10 +16,10 @@ from transcode import presets, settings
 from transcode.errors import SettingsError, TranscodeError
 from transcode.ffmpeg import binaries, gpu, nvml, seen
 from transcode.ffmpeg.binaries import Tools
-from transcode.ffmpeg.gpu import Examined
 from transcode.ffmpeg.health import Health
 from transcode.ffmpeg.lanes import Gpu
 from transcode.ffmpeg.nvml import Card, Load
+from transcode.ffmpeg.trials import Examined
 from transcode.settings import Settings
 from workers import fleet, roster
 from workers.roster import Stage, Standing

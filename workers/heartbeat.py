@@ -18,8 +18,9 @@ from transcode import logs, roll
 from transcode.aws.dynamodb import DynamoTasks
 from transcode.clock import Clock, timestamp
 from transcode.errors import TranscodeError
-from transcode.ffmpeg import gpu, nvml
+from transcode.ffmpeg import nvml
 from transcode.ffmpeg.encoder import FfmpegEncoder
+from transcode.ffmpeg.trials import Examined
 from transcode.ports import TaskStore
 from transcode.roll import Aside, Card, Load, Worker
 from transcode.settings import Settings
@@ -167,7 +168,7 @@ def introduced(node: str, encoder: FfmpegEncoder, settings: Settings, now: float
     return Worker(
         node=node, host=socket.gethostname(), pid=os.getpid(), started_at=timestamp(now), seen_at=timestamp(now),
         version=_version(), concurrency=settings.max_concurrent_tasks,
-        kind=gpu.Examined(device.gpu).kind if device else "cpu",
+        kind=Examined(device.gpu).kind if device else "cpu",
         card=Card.model_validate(device.card, from_attributes=True) if device else None,
         ffmpeg=tools.version.partition(" Copyright")[0], sandbox=tools.sandbox.kind.value if walled else "none",
     )  # fmt: skip

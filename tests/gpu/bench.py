@@ -16,6 +16,7 @@ from transcode.ffmpeg.encoder import FfmpegEncoder
 from transcode.ffmpeg.gpu import Device
 from transcode.ffmpeg.lanes import Gpu, Nvenc
 from transcode.ffmpeg.nvml import Card
+from transcode.ffmpeg.trials import Examined
 from transcode.ports import Progress, RenderJob, Rendition, TypeFailure
 
 # What an examination of the simulated T4 finds; tests of faults begin with it and save the examination.
@@ -71,7 +72,7 @@ class Bench:
         """The card, taken for examined."""
         return Device(self.card, self.folder / "card", self.known)
 
-    def examined(self) -> gpu.Examined:
+    def examined(self) -> Examined:
         """The card, really examined."""
         return gpu.examine(self.tools, self.card, self.folder / "card")
 

@@ -13,9 +13,9 @@ import pytest
 from cli import checkup, doctor
 from cli.checkup import CardFacts, Driver, Programs, Scratch
 from cli.doctor import Findings
-from transcode.ffmpeg.gpu import Examined
 from transcode.ffmpeg.lanes import Gpu, Nvenc
 from transcode.ffmpeg.nvml import Card, Load
+from transcode.ffmpeg.trials import Examined
 from workers.roster import Stage, Standing
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from transcode import keys
+from transcode import keys, targets
 from transcode.errors import SettingsError
 
 CONFIG_FILE = "config.env"
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     dynamodb_table: str = Field(min_length=3, max_length=255, description="table of the task records")
     urgent_queue_url: str = Field("", description="queue of urgent tasks, which overtake the others; unset: none")
     event_queue_url: str = Field("", description="queue of the S3 notifications; unset: they come in the task queue")
+    callback_queue_url: str = Field("", description="queue of the callbacks; needed with CALLBACK_TARGETS")
     aws_access_key_id: str = Field("", description="access key; unset: the instance role or AWS profile")
     aws_secret_access_key: SecretStr = Field(SecretStr(""), description="secret of the access key")
     aws_session_token: SecretStr = Field(SecretStr(""), description="session token of temporary credentials")
@@ -88,12 +89,18 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""), description="signs cursors and sessions, 16+ characters; unset: derived from other settings"
     )
+    trusted_proxy_count: int = Field(0, ge=0, le=10, description="proxies of yours before the API; 0: none")
     auth_disabled: bool = Field(False, description="true: no credentials asked, knowingly")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people")
     default_transcode_types: Words = Field(
         ("mp4_standard", "mp4_smooth", "thumbnail"), description="types that an upload is given"
     )
+    callback_targets: Words = Field((), description="who may be called back: name=https://host/path, by commas")
+    callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = Field(
+        (), description="what each target's callbacks are signed with: name=secret, by commas"
+    )
+    default_callback: str = Field("", description="target of tasks that name none, uploads too; unset: none")
     presets_file: Path | None = Field(None, description="TOML file that adds or overrides presets")
     output_key_template: str = Field(keys.DEFAULT, description="where an output goes in the output bucket")
     record_retention_days: int | None = Field(None, ge=1, le=3650, description="days a record is kept; unset: for ever")
@@ -122,7 +129,7 @@ class Settings(BaseSettings):
             raise ValueError("at least one bucket name is wanted")
         return value
 
-    @field_validator("sqs_queue_url", "event_queue_url", "urgent_queue_url")
+    @field_validator("sqs_queue_url", "event_queue_url", "urgent_queue_url", "callback_queue_url")
     @classmethod
     def _queue(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -165,7 +172,15 @@ class Settings(BaseSettings):
         wrong = keys.check(self.output_key_template, buckets=self.input_bucket, output_bucket=self.output_bucket)
         if wrong:
             raise ValueError(f"OUTPUT_KEY_TEMPLATE: {wrong}")
+        self._check_callbacks()
         return self
+
+    def _check_callbacks(self) -> None:
+        known = targets.read(self.callback_targets, self.callback_secrets)
+        if known and not self.callback_queue_url:
+            raise ValueError("CALLBACK_TARGETS needs CALLBACK_QUEUE_URL: a queue that keeps what is to be delivered")
+        if self.default_callback and self.default_callback not in known:
+            raise ValueError(f"DEFAULT_CALLBACK={self.default_callback} is none of CALLBACK_TARGETS")
 
     @property
     def key_template(self) -> keys.KeyTemplate:

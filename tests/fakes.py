@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,22 @@ from transcode.errors import (
     VersionMoved,
 )
 from transcode.ffmpeg.probe import Source
-from transcode.ports import ObjectFacts, Page, Progress, Query, RenderJob, Rendition, TypeFailure, Watch
+from transcode.ports import (
+    Callback,
+    DeadLetter,
+    DeadLetters,
+    Folder,
+    Listed,
+    ObjectFacts,
+    Page,
+    Progress,
+    Query,
+    RenderJob,
+    Rendition,
+    TypeFailure,
+    UploadForm,
+    Watch,
+)
 from transcode.presets import Preset
 from transcode.states import LEGACY_PENDING, Status
 from transcode.task import InputVersion, Task
@@ -93,10 +108,10 @@ class MemoryTasks:
         below = _position(query.cursor, filters) if query.cursor else None
         with self._lock:
             tasks = [Task.model_validate(i) for i in self.items.values() if self._wanted(i, query)]
-        tasks.sort(key=_place, reverse=True)
+        tasks.sort(key=_place, reverse=not query.oldest)
         found = [t for t in tasks if below is None or _place(t) < below]
         page = tuple(found[: query.limit])
-        return Page(page, _cursor(page[-1], filters) if len(found) > len(page) else "")
+        return Page(page, _cursor(page[-1], filters) if len(found) > len(page) and not query.oldest else "")
 
     def _wanted(self, item: dict[str, Any], query: Query) -> bool:
         states = {query.status} | ({LEGACY_PENDING} if query.status is Status.PENDING else set())
@@ -272,6 +287,24 @@ class FolderStorage:
             found = sorted(key for place, key in self.objects if place == bucket and key.startswith(prefix))
         return tuple(key for key in found if key > after)[:limit]
 
+    def folder(self, bucket: str, prefix: str, limit: int, cursor: str = "") -> Folder:
+        """As the port says; the cursor is the last name that was told."""
+        under = [key for key in self.keys(bucket, prefix, len(self.objects) or 1) if key != prefix]
+        cut = {key: prefix + key.removeprefix(prefix).partition("/")[0] for key in under}
+        names = sorted({name if name == key else f"{name}/" for key, name in cut.items()})
+        if cursor and cursor not in names:
+            raise BadCursor("The listing cannot go on there; open the folder again.")
+        here = [name for name in names if name > cursor][: limit + 1]
+        facts = {name: self.head(bucket, name) for name in here[:limit] if not name.endswith("/")}
+        listed = [Listed(name, found.size, found.modified) for name, found in facts.items()]
+        folders = tuple(name for name in here[:limit] if name.endswith("/"))
+        return Folder(folders, tuple(listed), here[limit - 1] if len(here) > limit else "")
+
+    def upload_form(self, bucket: str, key: str, content_type: str, largest: int, seconds: int) -> UploadForm:
+        """As the port says: the fields tell what is allowed; nobody takes them."""
+        allowed = {"key": key, "Content-Type": content_type, "largest": str(largest), "seconds": str(seconds)}
+        return UploadForm(self._path(bucket, key).parent.as_uri(), allowed)
+
     def address(self, bucket: str, key: str, seconds: int) -> str:
         """As the port says: a `file:` address that can be opened."""
         return f"{self._path(bucket, key).as_uri()}#expires={seconds}"
@@ -356,6 +389,45 @@ class ListQueue:
     def ids(self) -> list[str]:
         """The tasks that messages were sent for, in order."""
         return [message.task_id for message in self.messages]
+
+
+@dataclass
+class LetterList:
+    """`ports.DeadLetterBox` as a list. `outage`, when set, is raised instead of answering."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    away: int = 0
+    outage: TranscodeError | None = None
+
+    def look(self, limit: int) -> DeadLetters:
+        """As the port says."""
+        if self.outage:
+            raise self.outage
+        return DeadLetters(tuple(sorted(self.letters, key=lambda one: one.sent_at)[:limit]), self.away)
+
+    def delete(self, ids: Collection[str]) -> int:
+        """As the port says."""
+        if self.outage:
+            raise self.outage
+        kept = [letter for letter in self.letters if letter.id not in ids]
+        found, self.letters = len(self.letters) - len(kept), kept
+        return found
+
+
+@dataclass
+class ListCallbacks:
+    """`ports.Callbacks` as a list of what was sent. `outage`, when set, is raised instead of sending."""
+
+    sent: list[Callback] = field(default_factory=list)
+    outage: TranscodeError | None = None
+
+    def send(self, callback: Callback, delay: float) -> None:
+        """As the port says."""
+        if not 0 <= delay <= 900:
+            raise ValueError(f"SQS delays by 0 to 900 seconds, not {delay}")
+        if self.outage:
+            raise self.outage
+        self.sent.append(callback)
 
 
 @dataclass

@@ -1,7 +1,10 @@
-"""Which videos lie under a prefix of an input bucket: what a request for all of them means."""
+"""What lies in an input bucket: all videos under a prefix, as a request for them means it, or folder by folder."""
 
-from transcode import events, outputs
-from transcode.ports import ObjectStorage
+from dataclasses import dataclass
+
+from transcode import events, outputs, submit
+from transcode.errors import KeyUnusable
+from transcode.ports import Listed, ObjectStorage
 from transcode.settings import Settings
 
 # Keys per listing, S3's maximum, and listings per call: of a bucket full of other things no more is looked at.
@@ -30,3 +33,38 @@ def videos(
         if len(listed) < _LISTED:
             return tuple(found), ""
     return tuple(found), after
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A page of one folder: folders below it, videos in it, and how many objects are neither."""
+
+    bucket: str
+    prefix: str
+    folders: tuple[str, ...]
+    videos: tuple[Listed, ...]
+    others: int
+    next_cursor: str
+
+
+def shelf(
+    storage: ObjectStorage, settings: Settings, bucket: str, prefix: str, cursor: str = "", limit: int = 100
+) -> Shelf:
+    """What lies directly under a prefix, in one listing of `limit` entries. Our own outputs are left out.
+
+    Raises:
+        BucketNotAllowed, KeyUnusable, InputAccessDenied, BadCursor, ServiceUnavailable: as they say.
+    """
+    submit.check_bucket(settings, bucket)
+    reason = events.unusable(bucket, prefix) if prefix else ""
+    if reason:
+        raise KeyUnusable(f"The beginning of keys is {reason}.")
+    found = storage.folder(bucket, prefix, limit, cursor)
+    folders = tuple(name for name in found.folders if not outputs.is_own(settings, bucket, name))
+    usable = tuple(one for one in found.objects if _can_be_added(settings, bucket, one.key))
+    return Shelf(bucket, prefix, folders, usable, len(found.objects) - len(usable), found.next_cursor)
+
+
+def _can_be_added(settings: Settings, bucket: str, key: str) -> bool:
+    known = events.is_video(key) and not events.unusable(bucket, key)
+    return known and not outputs.is_own(settings, bucket, key)

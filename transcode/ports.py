@@ -3,7 +3,7 @@
 Every port has a fake in `tests/fakes.py` that passes the same contract suite as the adapter.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,13 +19,14 @@ from transcode.task import InputVersion, Task
 class Query:
     """Which tasks a list wants: newest first, filters combine, `cursor` continues an earlier page.
 
-    `date` is a UTC day, `2025-01-15`.
+    `date` is a UTC day, `2025-01-15`. `oldest` turns the order of a list of one status around; it has one page.
     """
 
     date: str = ""
     status: Status | None = None
     limit: int = 20
     cursor: str = ""
+    oldest: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,32 @@ class ObjectFacts:
     modified: str
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An object as a listing tells of it: size in bytes, `modified` a timestamp."""
+
+    key: str
+    size: int
+    modified: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A page of what lies directly under a prefix: folders, which end with a slash, and objects."""
+
+    folders: tuple[str, ...]
+    objects: tuple[Listed, ...]
+    next_cursor: str = ""
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """Where a browser may send one file, and the fields that it sends before it. The fields are a permission."""
+
+    address: str
+    fields: Mapping[str, str]
+
+
 class ObjectStorage(Protocol):
     """The buckets. Uploads are in parts that nobody sees until `complete` makes them the object."""
 
@@ -137,8 +164,22 @@ class ObjectStorage(Protocol):
             InputAccessDenied: the credentials may not list the bucket.
         """
 
+    def folder(self, bucket: str, prefix: str, limit: int, cursor: str = "") -> Folder:
+        """What lies directly under `prefix`: `limit` (1,000 at most) folders and objects; `cursor` continues.
+
+        Raises:
+            InputAccessDenied: the credentials may not list the bucket.
+            BadCursor: the cursor is none of this listing.
+        """
+
     def address(self, bucket: str, key: str, seconds: int) -> str:
         """A presigned address from which a browser can read the object for `seconds`."""
+
+    def upload_form(self, bucket: str, key: str, content_type: str, largest: int, seconds: int) -> UploadForm:
+        """What lets a browser put one object under exactly this key, of this type, of 1 to `largest` bytes.
+
+        It must begin within `seconds`. S3 takes 5 GiB at most in this way.
+        """
 
 
 class TaskQueue(Protocol):
@@ -148,6 +189,64 @@ class TaskQueue(Protocol):
         """Send a message that carries the id; workers see it after `delay` seconds (900 at most).
 
         An `urgent` one overtakes those that are not; none of a `group` is held up by a flood of another.
+        """
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message of the dead-letter queue: whose it is (None: nobody can read it), when it was sent (a timestamp),
+    how often it was received, looks included. `body` is cut to what people may want to see.
+    """
+
+    id: str
+    task_id: str | None
+    body: str
+    sent_at: str
+    receive_count: int
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """What a look found, oldest first, and how many are out of sight: in somebody's hands, or set aside as unreadable
+    by the bridge.
+    """
+
+    letters: tuple[DeadLetter, ...]
+    away: int = 0
+
+
+class DeadLetterBox(Protocol):
+    """The task queue's dead-letter queue, as people look into it. What becomes of it by itself is in `reconcile`."""
+
+    def look(self, limit: int) -> DeadLetters:
+        """Letters that are there, `limit` at most. For the moment of the look, nobody else sees them."""
+
+    def delete(self, ids: Collection[str]) -> int:
+        """Throw letters away; how many of them were found."""
+
+
+@dataclass(frozen=True)
+class Callback:
+    """The message that a task's end is to be told: which end, by its generation, to whom, and when it was sent.
+
+    It is sent before the end is written, so that no crash can lose it; whoever delivers it looks at the record.
+    `sent_at` is in Unix seconds.
+    """
+
+    task_id: str
+    generation: int
+    target: str
+    sent_at: float
+
+
+class Callbacks(Protocol):
+    """The way to whoever delivers callbacks."""
+
+    def send(self, callback: Callback, delay: float) -> None:
+        """Send the message; it is seen after `delay` seconds.
+
+        Raises:
+            ServiceUnavailable: it was not sent.
         """
 
 

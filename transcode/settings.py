@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     shutdown_mode: Literal["handback", "drain"] = Field(
         "handback", description="on SIGTERM: hand running tasks back at once, or finish them first"
     )
+    remote_control: bool = Field(True, description="`celery inspect` and `control`, over SNS; false: no call of SNS")
     lease: Duration = Field(
         60.0, ge=3, le=600, description="silence after which another worker takes a task over; 60s suits nearly all"
     )
@@ -90,6 +91,10 @@ class Settings(BaseSettings):
         SecretStr(""), description="signs cursors and sessions, 16+ characters; unset: derived from other settings"
     )
     trusted_proxy_count: int = Field(0, ge=0, le=10, description="proxies of yours before the API; 0: none")
+    rate_limit: str = Field(
+        "3000/minute", pattern=r"^(none|[1-9]\d{0,8}(/| per )(second|minute|hour|day))$",
+        description="changing API calls of a caller in each API process, like 3000/minute; none: no limit",
+    )  # fmt: skip
     auth_disabled: bool = Field(False, description="true: no credentials asked, knowingly")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people")
@@ -109,6 +114,10 @@ class Settings(BaseSettings):
     ffprobe_path: str = Field("", description="ffprobe to use; unset: PATH, else the packaged one")
     sandbox: Literal["auto", "bwrap", "landlock", "none"] = Field(
         "auto", description="walls around ffmpeg: bwrap, landlock, none, or auto for the best that holds here"
+    )
+
+    metrics_port: int | None = Field(
+        None, ge=1, le=65534, description="port on 127.0.0.1 of a worker's numbers, the next of a bridge's; unset: none"
     )
 
     @field_validator("log_level", mode="before")

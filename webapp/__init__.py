@@ -7,8 +7,10 @@ reads what was asked, calls `transcode.submit` or the store, and shows what came
 
 from apiflask import APIFlask
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp import api, auth, docs, errors, headers, metrics, openapi, trail
+from transcode.settings import Settings
+from webapp import api, auth, docs, errors, headers, limits, metrics, openapi, trail
 from webapp.admin import site
 from webapp.body import JsonRequest
 from webapp.deps import Deps
@@ -38,14 +40,23 @@ def create_app(deps: Deps) -> App:
     # APIFlask's type also allows for a description in YAML, which is text.
     app.spec_processor(openapi.finish)  # type: ignore[arg-type]
     app.extensions["deps"] = deps
+    _trust_proxies(app, deps.settings)
     # In this order: the trail and the metrics see also what the guards refuse.
     trail.install(app)
     metrics.install(app, deps)
     headers.install(app)
     auth.install(app, deps.settings)
+    limits.install(app, deps.settings)
     errors.install(app)
     for blueprint in (*api.BLUEPRINTS, docs.blueprint):
         app.register_blueprint(blueprint)
     site.install(app, deps.settings)
     openapi.leave_out_pages(app)
     return app
+
+
+def _trust_proxies(app: App, settings: Settings) -> None:
+    """Believe what as many proxies as there are say of the caller's address, scheme and host; of none, nothing."""
+    count = settings.trusted_proxy_count
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

@@ -89,8 +89,10 @@ def _check_host(bound: str) -> None:
     A page of a foreign site could otherwise reach us under a name of its own (DNS rebinding). Ours, because
     werkzeug's TRUSTED_HOSTS cannot hold an IPv6 address.
     """
-    name = urlsplit(f"//{request.host}").hostname
-    if name not in (*_LOOPBACK, bound):
+    # A page writes X-Forwarded-Host as it likes; behind trusted proxies what came as Host itself counts too.
+    came = request.environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST") or request.host
+    names = {urlsplit(f"//{host}").hostname for host in (request.host, came)}
+    if not names <= {*_LOOPBACK, bound}:
         sentence = "Without API keys this API answers only under localhost; set API_KEYS to reach it by another name."
         raise Refused(Problem(400, "host_unknown", sentence))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from transcode.clock import Clock
-from transcode.ports import Counts, ObjectStorage, TaskQueue, TaskStore
+from transcode.ports import Callbacks, Counts, DeadLetterBox, ObjectStorage, TaskQueue, TaskStore
 from transcode.presets import Presets
 from transcode.settings import Settings
 from transcode.submit import Desk
@@ -25,14 +25,16 @@ class Deps:
     store: TaskStore
     storage: ObjectStorage
     queue: TaskQueue
+    callbacks: Callbacks
     counts: Callable[[], Counts]
+    dead_letters: DeadLetterBox
     readiness: Readiness
     clock: Clock
 
     @property
     def desk(self) -> Desk:
         """What `transcode.submit` works with."""
-        return Desk(self.store, self.storage, self.queue, self.presets, self.settings, self.clock)
+        return Desk(self.store, self.storage, self.queue, self.callbacks, self.presets, self.settings, self.clock)
 
 
 def deps() -> Deps:

@@ -53,6 +53,8 @@ keepalive = 5
 limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 8190
+# gunicorn believes a forwarded scheme of any local caller; whom to believe is TRUSTED_PROXY_COUNT's to say.
+forwarded_allow_ips = ""
 # It would put a control socket into the home directory.
 control_socket_disable = True
 # Lines in our own format: no handler of gunicorn's; `webapp.trail` writes the line per request.

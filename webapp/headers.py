@@ -5,7 +5,10 @@ from urllib.parse import urlsplit
 from apiflask import APIFlask
 from flask import Response, request
 
+from transcode import logs
 from webapp.errors import Problem, Refused
+
+log = logs.get(__name__)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # JSON needs nothing; only a page that sets its own policy loads anything at all (`docs`, `admin.skin`).
@@ -34,6 +37,8 @@ def _refuse_foreign_pages() -> None:
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
     if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+        # A proxy that hides the name that the browser used looks like this too; TRUSTED_PROXY_COUNT is the cure.
+        log.warning("Foreign page refused", origin=origin, host=request.host, site=site)
         raise Refused(Problem(403, "foreign_origin", "A page of another site may not change anything here."))
 
 

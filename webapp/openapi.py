@@ -65,6 +65,8 @@ _PROBLEM = {
     },
 }
 
+_RETRY_AFTER = {"description": "Seconds after which it is worth another try.", "schema": {"type": "integer"}}
+
 
 def leave_out_pages(app: APIFlask) -> None:
     """Keep what is for people out of the description; APIFlask asks every blueprint that guards its requests."""
@@ -81,8 +83,8 @@ def finish(spec: dict[str, Any]) -> dict[str, Any]:
     schemas["Problem"] = _PROBLEM
     spec["security"] = [{_SCHEME: []}]
     for path, operations in spec["paths"].items():
-        for operation in operations.values():
-            _finish_operation(path, operation)
+        for method, operation in operations.items():
+            _finish_operation(path, method, operation)
     return spec
 
 
@@ -98,13 +100,9 @@ def _named_once(spec: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _finish_operation(path: str, operation: dict[str, Any]) -> None:
+def _finish_operation(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    for status, description in _errors(path, operation).items():
-        responses.setdefault(status, {"description": description})
-    for status, response in responses.items():
-        if status >= "4":
-            response["content"] = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    _finish_errors(responses, _errors(path, method, operation))
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
     for parameter in operation["parameters"]:
@@ -115,11 +113,23 @@ def _finish_operation(path: str, operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _errors(path: str, operation: dict[str, Any]) -> dict[str, str]:
+def _finish_errors(responses: dict[str, Any], shared: dict[str, str]) -> None:
+    for status, description in shared.items():
+        responses.setdefault(status, {"description": description})
+    for status, response in responses.items():
+        if status >= "4":
+            response["content"] = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if "429" in responses:
+        responses["429"]["headers"] = {"Retry-After": _RETRY_AFTER}
+
+
+def _errors(path: str, method: str, operation: dict[str, Any]) -> dict[str, str]:
     """The errors that an operation shares with all others of its kind."""
     found = {"500": "Our fault; the log has it"}
     if not _is_open(path):
         found["401"] = "No key, or an unknown one"
+    if method != "get":
+        found["429"] = "More changing calls than RATE_LIMIT allows a caller"
     if operation["parameters"] or "requestBody" in operation:
         found["422"] = "A field that does not fit; `errors` names each"
     if "requestBody" in operation:

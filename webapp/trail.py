@@ -66,6 +66,6 @@ def _write_line(response: Response) -> Response:
 
 
 def changed(what: str, task: Task | None = None) -> None:
-    """Write down who changed what: the line that an audit looks for."""
+    """Write down who changed what, and from where: the line that an audit looks for."""
     named = {"task_id": task.task_id, "status": task.status} if task else {}
-    log.info("Change made", what=what, who=g.caller, **named)
+    log.info("Change made", what=what, who=g.caller, address=request.remote_addr, **named)

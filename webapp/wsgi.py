@@ -4,6 +4,8 @@ import time
 
 from transcode import logs, presets
 from transcode import settings as env
+from transcode.aws.callback_queue import CallbackQueue
+from transcode.aws.dead_letters import SqsDeadLetters
 from transcode.aws.dynamodb import DynamoTasks
 from transcode.aws.s3 import S3Storage
 from transcode.aws.sqs import Queues
@@ -11,7 +13,7 @@ from transcode.settings import Settings
 from webapp import App, create_app
 from webapp.deps import Deps
 from webapp.readiness import Probe, Readiness
-from workers.publisher import Publisher
+from workers.publisher import Publisher, read_task_id
 
 
 def app() -> App:
@@ -36,7 +38,9 @@ def over_aws(settings: Settings) -> Deps:
         store=store,
         storage=storage,
         queue=Publisher(settings),
+        callbacks=CallbackQueue(settings),
         counts=queues.counts,
+        dead_letters=SqsDeadLetters(settings, read_task_id),
         readiness=Readiness(probes(settings, store, storage, queues)),
         clock=time.time,
     )
@@ -49,5 +53,9 @@ def probes(settings: Settings, store: DynamoTasks, storage: S3Storage, queues: Q
         for bucket in dict.fromkeys((*settings.input_bucket, settings.output_bucket)):
             storage.check_bucket(bucket)
 
-    # Reading an item that never exists is the cheapest question a table answers.
-    return {"queue": queues.counts, "table": lambda: store.read_aside("health", "probe"), "buckets": look_at_buckets}
+    def look_at_table() -> None:
+        # Reading an item that never exists is the cheapest question a table answers.
+        store.read_aside("health", "probe")
+
+    callbacks = {"callbacks": CallbackQueue(settings).check} if settings.callback_queue_url else {}
+    return {"queue": queues.counts, "table": look_at_table, "buckets": look_at_buckets, **callbacks}

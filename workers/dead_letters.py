@@ -3,22 +3,20 @@
 What becomes of the task is decided in `transcode.reconcile`. What nobody can read stays, for people to see.
 """
 
-import base64
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from transcode import logs
 from transcode.aws.sqs import Received
-from workers import names
+from workers.publisher import read_task_id
 
 log = logs.get(__name__)
 
 # Batches of ten per pass: a flood is worked off over many passes.
 _BATCHES = 10
-# Seconds for which an unreadable message is left alone: six hours, so that each pass sees new ones.
-_UNREADABLE = 6 * 3600.0
+# Seconds for which an unreadable message is left alone: so that passes see new ones, and people see it again.
+_UNREADABLE = 600.0
 
 
 class DeadQueue(Protocol):
@@ -75,15 +73,3 @@ class DeadLetters:
             return False
         self.queue.delete(message)
         return True
-
-
-def read_task_id(body: str) -> str | None:
-    """The id that a message of ours carries; None when it is none of ours."""
-    try:
-        envelope = json.loads(body if body.startswith("{") else base64.b64decode(body))
-        if envelope["headers"]["task"] != names.RUN:
-            return None
-        args = json.loads(base64.b64decode(envelope["body"]))[0]
-        return args[0] if isinstance(args[0], str) else None
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None

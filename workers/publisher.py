@@ -1,5 +1,7 @@
 """The way to the workers over Celery, by task name; the one module of `workers` that the web may import."""
 
+import base64
+import json
 from functools import cache
 from typing import Any
 
@@ -58,4 +60,18 @@ class Publisher:
                 log.exception("Connections to the queue made anew")
                 pool: Any = celery_app().producer_pool
                 pool.force_close_all(close_pool=False)
+                # Closing takes the connections out; without new ones the next send would wait for one for ever.
+                pool.setup()
             raise ServiceUnavailable(f"The task queue {self._queue} took no message: {type(exc).__name__}.") from exc
+
+
+def read_task_id(body: str) -> str | None:
+    """The id that a message of ours carries; None when it is none of ours."""
+    try:
+        envelope = json.loads(body if body.startswith("{") else base64.b64decode(body))
+        if envelope["headers"]["task"] != names.RUN:
+            return None
+        args = json.loads(base64.b64decode(envelope["body"]))[0]
+        return args[0] if isinstance(args[0], str) else None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None

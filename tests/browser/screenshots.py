@@ -16,12 +16,14 @@ from playwright.sync_api import Browser
 from tests.browser.stage import Tab, a_farm, chromium
 from tests.clips import make
 from tests.farm import Farm, until
+from tests.unit.test_dead_letters import celery_message
 from transcode import counts, submit, task
 from transcode import presets as preset_files
+from transcode.aws.callback_queue import CallbackQueue
 from transcode.clock import timestamp
 from transcode.ports import Query
-from transcode.states import Status
-from transcode.submit import Desk
+from transcode.states import Priority, Status
+from transcode.submit import Desk, Wishes
 from transcode.task import Task
 from workers.publisher import Publisher
 
@@ -63,7 +65,10 @@ def main(folder: Path) -> None:
 
 def _play(farm: Farm, scratch: Path) -> dict[str, str]:
     """Let things happen, until every page has something to show; the addresses of the pages."""
-    desk = Desk(farm.store, farm.storage, Publisher(farm.settings), preset_files.load(), farm.settings, time.time)
+    desk = Desk(
+        farm.store, farm.storage, Publisher(farm.settings), CallbackQueue(farm.settings), preset_files.load(),
+        farm.settings, time.time,
+    )  # fmt: skip
     _fill_the_chart(farm)
     clip = make(scratch / "clip.mp4", size="1280x720", seconds=6)
     (scratch / "letter.mp4").write_text("Dear reader, this is no film. " * 100)
@@ -74,11 +79,14 @@ def _play(farm: Farm, scratch: Path) -> dict[str, str]:
     bad = farm.over(submit.add(desk, "flow-input", "letters/dear-reader.mp4").task_id)
     farm.upload(make(scratch / "long.mp4", size="1920x1080", seconds=60, rate=30), "concerts/片 1.mp4")
     running = until(lambda: _running(farm), "a task runs")
-    waiting = submit.add(desk, "flow-input", "holiday/beach.mp4")
     submit.cancel(desk, submit.add(desk, "flow-input", "holiday/beach.mp4").task_id)
+    wishes = Wishes("team-a/", Priority.URGENT, {"order": "4711", "客户": "示例"})
+    waiting = submit.add(desk, "flow-input", "holiday/beach.mp4", types, wishes)
     ids = {"done": done, "failed": bad, "running": running, "waiting": waiting}
     pages = {name: f"/admin/tasks/{found.task_id}" for name, found in ids.items()}
     plain = {name: f"/admin/{name}" for name in ("tasks", "queue", "add", "workers")}
+    plain |= {"add-browse": "/admin/add?bucket=flow-input&prefix=holiday/"}
+    plain |= {"add-like": f"/admin/add?like={waiting.task_id}"}
     return {"dashboard": "/admin", **plain, **{f"task-{name}": path for name, path in pages.items()}}
 
 
@@ -86,6 +94,13 @@ def _running(farm: Farm) -> Task | None:
     found = farm.store.page(Query(status=Status.PROCESSING)).tasks
     live = found and farm.store.read_aside(found[0].task_id, task.ASIDE.LIVE).get("percent")
     return found[0] if live else None
+
+
+def _bury(farm: Farm, task_path: str) -> None:
+    """Letters in the dead-letter queue, one of a task and one that nobody can read; the bridge soon has them."""
+    queue = farm.sqs.get_queue_url(QueueName="flow-tasks-dlq")["QueueUrl"]
+    for body in (celery_message([task_path.rsplit("/", 1)[-1]]), "<xml>What is this?</xml>"):
+        farm.sqs.send_message(QueueUrl=queue, MessageBody=body)
 
 
 def _fill_the_chart(farm: Farm) -> None:
@@ -117,6 +132,8 @@ def _take(browser: Browser, farm: Farm, look: Look, pages: dict[str, str], folde
     tab.page.screenshot(path=folder / f"{look.name}-sign-in.png")
     tab.sign_in()
     for name, path in pages.items():
+        if name == "queue":
+            _bury(farm, pages["task-failed"])
         tab.open(path).wait_for_load_state("load")
         tab.page.screenshot(path=folder / f"{look.name}-{name}.png", full_page=True)
     print(f"{look.name}: {len(pages) + 1} pages, {tab.complaints or 'no complaints'}")  # noqa: T201

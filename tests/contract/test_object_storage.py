@@ -1,6 +1,9 @@
 """`ports.ObjectStorage`: one suite for the fake and for S3, then what only S3 can show."""
 
+import base64
+import json
 import os
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +16,8 @@ from tests.fakes import FolderStorage
 from transcode.aws import clients, transfer
 from transcode.aws.s3 import S3Storage
 from transcode.clock import seconds
-from transcode.errors import InputAccessDenied, InputChanged, InputNotFound, Permanent, ServiceUnavailable
-from transcode.ports import ObjectStorage
+from transcode.errors import BadCursor, InputAccessDenied, InputChanged, InputNotFound, Permanent, ServiceUnavailable
+from transcode.ports import Folder, ObjectStorage, UploadForm
 from transcode.settings import Settings
 from transcode.task import InputVersion
 
@@ -106,6 +109,31 @@ class TestReading:
         assert storage.keys(INPUT, "b/", 3, "b/3") == under[2:]
         assert storage.keys(INPUT, "b/", 1000, "c") == storage.keys(INPUT, "d", 1000) == ()
         assert storage.keys(INPUT, "", 2) == ("a/1", "b")
+
+    def test_a_folder_shows_what_lies_directly_in_it(self, storage: ObjectStorage, put: Put) -> None:
+        for key in ("视频/", "视频/b+c.mp4", "视频/a/1.mp4", "视频/a/2.mp4", "视频/d e/", "视频/x/y/z.mp4", "top.mp4"):
+            put(key, b"12345")
+        root = storage.folder(INPUT, "", 1000)
+        assert (root.folders, [one.key for one in root.objects], root.next_cursor) == (("视频/",), ["top.mp4"], "")
+        under = storage.folder(INPUT, "视频/", 1000)
+        assert under.folders == ("视频/a/", "视频/d e/", "视频/x/")
+        assert [(one.key, one.size) for one in under.objects] == [("视频/b+c.mp4", 5)]
+        assert seconds(under.objects[0].modified) > 0
+        assert storage.folder(INPUT, "视频/a/2", 1000).objects[0].key == "视频/a/2.mp4"
+        assert storage.folder(INPUT, "nowhere/", 1000) == Folder((), ())
+
+    def test_pages_of_a_folder_follow_each_other_without_a_gap(self, storage: ObjectStorage, put: Put) -> None:
+        for key in ("a/1", "a/2", "b", "c/1", "c/2", "d"):
+            put(key, b"x")
+        names, cursor = list[str](), ""
+        while True:
+            page = storage.folder(INPUT, "", 2, cursor)
+            assert len(page.folders) + len(page.objects) <= 2
+            names += sorted([*page.folders, *(one.key for one in page.objects)])
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        assert names == ["a/", "b", "c/", "d"]
 
     def test_fetch_writes_the_bytes_and_tells_of_each(self, storage: ObjectStorage, put: Put, tmp_path: Path) -> None:
         data, told = os.urandom(200_000), list[int]()
@@ -231,6 +259,16 @@ class TestOrder:
         assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "foreign", ""))
         assert storage.complete(OUTPUT, KEY, *self.upload(storage, file, "ours", "2025#1"), "2025#1")
         assert storage.order(OUTPUT, KEY) == "2025#1"
+
+
+def send_form(form: UploadForm, data: bytes) -> int:
+    """What a browser does with a form: the fields, and the file as the last of them. The answer's status."""
+    parts = [f'--line\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in form.fields.items()]
+    head = '--line\r\nContent-Disposition: form-data; name="file"; filename="f"\r\nContent-Type: video/mp4\r\n\r\n'
+    body = "".join((*parts, head)).encode() + data + b"\r\n--line--\r\n"
+    request = urllib.request.Request(form.address, body, {"Content-Type": "multipart/form-data; boundary=line"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return int(answer.status)
 
 
 class TestS3:
@@ -360,6 +398,17 @@ class TestS3:
         with pytest.raises(InputAccessDenied, match=f"{INPUT} .*s3:ListBucket"):
             s3.keys(INPUT, "", 1000)
 
+    def test_a_folder_that_may_not_be_listed_or_not_go_on_there_says_so(self, s3: S3Storage, line: type[Line]) -> None:
+        sent = line(s3._client)
+        sent.answer("ListObjectsV2", 403, b"<Error><Code>AccessDenied</Code></Error>")
+        with pytest.raises(InputAccessDenied, match=f"{INPUT} .*s3:ListBucket"):
+            s3.folder(INPUT, "", 1000)
+
+    def test_a_wrong_cursor_of_a_folder_is_the_callers_error(self, s3: S3Storage, line: type[Line]) -> None:
+        line(s3._client).answer("ListObjectsV2", 400, b"<Error><Code>InvalidArgument</Code></Error>")
+        with pytest.raises(BadCursor):
+            s3.folder(INPUT, "", 1000, "made up")
+
     def test_a_listing_that_comes_in_pieces_is_put_together(self, s3: S3Storage) -> None:
         for number in range(7):
             s3._client.put_object(Bucket=INPUT, Key=f"many/{number}", Body=b"x")
@@ -399,6 +448,24 @@ class TestS3:
             away.head(INPUT, KEY)
         assert "127.0.0.1" not in str(caught.value)
 
+    def test_a_browser_can_send_a_file_by_the_form(self, s3: S3Storage) -> None:
+        form = s3.upload_form(INPUT, KEY, "video/mp4", 1000, 900)
+        status = send_form(form, b"a film")
+        assert status == 204
+        assert s3._client.get_object(Bucket=INPUT, Key=KEY)["Body"].read() == b"a film"
+
+    @pytest.mark.parametrize(("largest", "taken"), [(1000, 1000), (50 * 10**9, 5 * 1024**3)])
+    def test_the_form_allows_one_key_one_type_and_so_many_bytes(self, s3: S3Storage, largest: int, taken: int) -> None:
+        """S3 holds a form to its policy; moto does not, so here is what the policy says."""
+        form, asked = s3.upload_form(INPUT, KEY, "video/mp4", largest, 900), time.time()
+        policy = json.loads(base64.b64decode(form.fields["policy"]))
+        assert ["content-length-range", 1, taken] in policy["conditions"]
+        for one in ({"bucket": INPUT}, {"key": KEY}, {"Content-Type": "video/mp4"}):
+            assert one in policy["conditions"]
+        assert seconds(policy["expiration"]) == pytest.approx(asked + 900, abs=5)
+        assert form.fields["key"] == KEY
+        assert form.fields["Content-Type"] == "video/mp4"
+
     def test_addresses_are_signed_with_version_4_and_name_the_region(self, account: Settings) -> None:
         # Tokyo: one of the old regions, for which boto3 by itself signs with version 2.
         real = S3Storage(account.model_copy(update={"aws_endpoint_url": "", "aws_region": "ap-northeast-1"}))
@@ -407,6 +474,9 @@ class TestS3:
         query = parse_qs(address.query)
         assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
         assert query["X-Amz-Expires"] == ["900"]
+        form = real.upload_form("with.dots", KEY, "video/mp4", 1, 900)
+        assert form.address == "https://s3.ap-northeast-1.amazonaws.com/with.dots"
+        assert form.fields["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
 
 
 @pytest.mark.parametrize(

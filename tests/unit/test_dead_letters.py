@@ -8,7 +8,8 @@ import pytest
 
 from transcode.aws.sqs import Received
 from workers import names
-from workers.dead_letters import DeadLetters, read_task_id
+from workers.dead_letters import DeadLetters
+from workers.publisher import read_task_id
 
 
 def celery_message(args: object, task: str = names.RUN) -> str:

@@ -27,7 +27,7 @@ from transcode.errors import (
     ServiceUnavailable,
     TranscodeError,
 )
-from transcode.ports import ObjectFacts
+from transcode.ports import Folder, ObjectFacts, UploadForm
 from transcode.settings import Settings
 from transcode.task import InputVersion
 
@@ -43,6 +43,8 @@ _ORDER = "transcode-order"
 _OVERTAKEN = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 # How often a completion may be overtaken: by one writer per task of the same key, and those are few.
 _RACES = 5
+# Bytes that S3 takes in one form.
+_LARGEST_FORM = 5 * 1024**3
 # Storage classes whose objects must be restored, for hours, before they can be read.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -83,6 +85,10 @@ class S3Storage:
     def keys(self, bucket: str, prefix: str, limit: int, after: str = "") -> tuple[str, ...]:
         """As the port says."""
         return s3_keys.read(self._client, bucket, prefix, limit, after)
+
+    def folder(self, bucket: str, prefix: str, limit: int, cursor: str = "") -> Folder:
+        """As the port says; S3's own token is the cursor."""
+        return s3_keys.folder(self._client, bucket, prefix, limit, cursor)
 
     def fetch(self, bucket: str, key: str, version: InputVersion, path: Path, on_bytes: Callable[[int], None]) -> None:
         """As the port says; `on_bytes` gets the bytes since it was last told, less when a part is sent anew."""
@@ -181,6 +187,15 @@ class S3Storage:
             return self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
+
+    def upload_form(self, bucket: str, key: str, content_type: str, largest: int, seconds: int) -> UploadForm:
+        """As the port says."""
+        sizes = ["content-length-range", 1, min(largest, _LARGEST_FORM)]
+        with _told("PutObject", bucket):
+            made = self._signer.generate_presigned_post(
+                bucket, key, {"Content-Type": content_type}, [sizes, {"Content-Type": content_type}], seconds
+            )
+        return UploadForm(made["url"], made["fields"])
 
 
 def _order(there: dict[str, Any]) -> str:

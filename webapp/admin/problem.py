@@ -17,7 +17,6 @@ _SENTENCES = {
     404: _("There is no page at this address."),
     405: _("This address does not take what the form sent."),
     413: _("The form is larger than 64 KB."),
-    429: _("Too many attempts; wait a minute and try again."),
 }
 
 

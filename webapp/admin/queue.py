@@ -1,4 +1,4 @@
-"""The queue page: how much stands where, and the purge behind a typed confirmation."""
+"""The queue page: how much stands where, dead letters, and the purge behind a typed confirmation."""
 
 import hmac
 
@@ -9,7 +9,7 @@ from transcode import submit
 from transcode.ports import Query
 from transcode.states import Status
 from webapp import trail
-from webapp.admin import skin
+from webapp.admin import dead_letters, skin
 from webapp.admin.words import gettext as _
 from webapp.deps import deps
 
@@ -22,8 +22,10 @@ _SHOWN = 20
 def show() -> Response:
     """Show the counts, the tasks that failed last with their reasons, and the way to purge."""
     found = deps()
+    # The living part comes every few seconds, and a look hides letters for a moment: only the whole page looks.
     return skin.page(
         "queue",
+        dead=dead_letters.Found() if "HX-Request" in request.headers else dead_letters.look(),
         queue=found.counts(),
         queue_name=found.settings.queue_name,
         waiting=found.store.page(Query(status=Status.PENDING, limit=_SHOWN)),

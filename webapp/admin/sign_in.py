@@ -2,11 +2,10 @@
 
 from apiflask import APIFlask
 from flask import Blueprint, Response, flash, g, redirect, request, session, url_for
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from werkzeug.wrappers import Response as Redirect
 
 from transcode import logs
+from webapp import limits
 from webapp.admin import door, skin, words
 from webapp.admin.words import gettext as _
 from webapp.deps import deps
@@ -14,18 +13,13 @@ from webapp.deps import deps
 log = logs.get(__name__)
 blueprint = Blueprint("sign_in", __name__)
 
-# Tries of an address, in each process: a brake on guessing, and nobody's fingers are that fast.
-_TRIES = "10 per minute"
 # Seconds that a browser remembers the language: a year.
 _REMEMBERED = 365 * 86400
 
 
 def brake(app: APIFlask) -> None:
     """Slow down who guesses passwords."""
-    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
-    name = "admin.sign_in.enter"
-    # Its decorator's type allows for views that are awaited; ours is none.
-    app.view_functions[name] = limiter.limit(_TRIES)(app.view_functions[name])  # type: ignore[assignment]
+    limits.limit_sign_in(app, "admin.sign_in.enter", lambda: _("Too many attempts; wait a minute and try again."))
 
 
 @blueprint.get("/sign-in")

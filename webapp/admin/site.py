@@ -4,9 +4,23 @@ from apiflask import APIFlask
 from flask import Blueprint
 
 from transcode.settings import Settings
-from webapp.admin import add, dashboard, door, problem, queue, sign_in, skin, task, tasks, words, workers
+from webapp.admin import (
+    add,
+    dashboard,
+    dead_letters,
+    door,
+    problem,
+    queue,
+    sign_in,
+    skin,
+    task,
+    tasks,
+    upload,
+    words,
+    workers,
+)
 
-PAGES = (dashboard, tasks, task, queue, add, workers, sign_in, problem)
+PAGES = (dashboard, tasks, task, queue, dead_letters, add, upload, workers, sign_in, problem)
 
 
 def install(app: APIFlask, settings: Settings) -> None:

@@ -47,6 +47,16 @@ def page(name: str, status: int = 200, **values: Any) -> Response:
     return make_response(render_template(f"admin/{part}.html", **values), status)
 
 
+def part(name: str, **values: Any) -> Response:
+    """A living part that has no page of its own."""
+    return make_response(render_template(f"admin/_{name}.html", **values))
+
+
+def may_send_to(address: str) -> None:
+    """Let the scripts of this page send files to an address."""
+    g.setdefault("receivers", set()).add(_origin(address))
+
+
 def address(bucket: str, key: str) -> str:
     """An address under which the page may show an object."""
     found = deps().storage.address(bucket, key, ADDRESS_LIFE)
@@ -69,10 +79,11 @@ def _with_policy(response: Response) -> Response:
     # The output bucket always: a living part may bring the first picture to a page that had none.
     with suppress(TranscodeError):
         address(deps().settings.output_bucket, "picture")
+    receivers = " ".join(("'self'", *sorted(g.get("receivers", ()))))
     media = " ".join(sorted(g.get("origins", ()))) or "'self'"
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'nonce-{_nonce()}'; style-src 'self'; img-src 'self' {media}; "
-        f"media-src {media}; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"media-src {media}; connect-src {receivers}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     # Not `no-referrer`: with it a browser sends no Origin with our own forms.
     response.headers["Referrer-Policy"] = "same-origin"

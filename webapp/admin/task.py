@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from transcode.states import Status
+from transcode.callback import Delivery
+from transcode.states import Priority, Status
 from transcode.task import ASIDE, Task
 from webapp import auth
 from webapp.admin import skin
@@ -19,7 +20,11 @@ blueprint = Blueprint("task", __name__, url_prefix="/tasks")
 def show(task_id: object) -> Response:
     """Show everything known of a task."""
     task = deps().store.read(str(task_id))
-    return skin.page("task", task=task, live=_live(task), history=_history(task), curl=curl(task))
+    errors = sorted(task.error_details, key=lambda one: one.timestamp, reverse=True)
+    return skin.page(
+        "task", task=task, live=_live(task), history=_history(task), errors=errors, delivery=_delivery(task),
+        curl=curl(task),
+    )  # fmt: skip
 
 
 def _live(task: Task) -> dict[str, Any]:
@@ -36,11 +41,22 @@ def _history(task: Task) -> list[dict[str, Any]]:
     return [story for _, story in sorted(told.items()) if isinstance(story, dict)]
 
 
+def _delivery(task: Task) -> Delivery | None:
+    """How far the callback of this end is; what became of an earlier end's is no news."""
+    told = deps().store.read_aside(task.task_id, ASIDE.CALLBACK) if task.callback else {}
+    found = Delivery.model_validate(told)
+    return found if told and found.generation == task.generation else None
+
+
 def curl(task: Task) -> str:
     """The command that asks for the same again."""
-    body = {
+    body: dict[str, Any] = {
         "input_bucket": task.input_bucket, "input_key": task.input_key, "transcode_types": list(task.transcode_types),
     }  # fmt: skip
+    wishes = {"output_prefix": task.output_prefix, "metadata": task.metadata, "callback": task.callback}
+    body |= {name: value for name, value in wishes.items() if value}
+    if task.priority is not Priority.NORMAL:
+        body["priority"] = task.priority
     words = ["curl", f"{request.host_url}api/queue/add", "-H", "Content-Type: application/json"]
     if not auth.is_open(deps().settings):
         words += ["-H", f"{auth.HEADER}: YOUR_KEY"]

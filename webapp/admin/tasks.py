@@ -1,20 +1,22 @@
 """The list of tasks, with its filters, and what can be done with many at once: retry and cancel, after a look."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date as Day
 
 from flask import Blueprint, Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as Redirect
 
-from transcode import submit
-from transcode.errors import Conflict, NotFound
+from transcode import counts, submit
+from transcode.clock import day, timestamp
+from transcode.errors import Conflict, NotFound, TranscodeError
 from transcode.ports import Query
 from transcode.states import Status
 from transcode.submit import Desk
 from transcode.task import Task
 from webapp import trail
-from webapp.admin import door, skin
+from webapp.admin import door, skin, words
 from webapp.admin.words import gettext as _
 from webapp.admin.words import ngettext
 from webapp.deps import deps
@@ -25,6 +27,8 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/tasks")
 _SHOWN = 25
 # Pages that a search by key reads at most: the table has no index by key.
 _SEARCHED = 20
+# Processing tasks that are counted.
+_COUNTED = 100
 _CHANGES: Mapping[str, Callable[[Desk, str], Task]] = {"retry": submit.retry, "cancel": submit.cancel}
 
 
@@ -40,16 +44,40 @@ class Found:
 @blueprint.get("")
 def show() -> Response:
     """Show the tasks that the filters leave, newest first."""
-    day, state = _day(request.args.get("date", "")), _state(request.args.get("status", ""))
+    date, state = _day(request.args.get("date", "")), _state(request.args.get("status", ""))
     key = request.args.get("key", "").strip()
-    found = _find(Query(day, state, _SHOWN, request.args.get("cursor", "")), key)
-    kept = {"date": day or None, "status": state, "key": key or None}
-    return skin.page("tasks", found=found, filters=kept, statuses=tuple(Status), cursor=request.args.get("cursor", ""))
+    found = _find(Query(date, state, _SHOWN, request.args.get("cursor", "")), key)
+    kept = {"date": date or None, "status": state, "key": key or None}
+    return skin.page(
+        "tasks", found=found, filters=kept, statuses=tuple(Status), cursor=request.args.get("cursor", ""),
+        counts=_counts(),
+    )  # fmt: skip
+
+
+def _counts() -> dict[Status, str]:
+    """How many tasks have each status, as the chips tell it; none where AWS does not tell.
+
+    It costs the same however many tasks there are: the counts of the queues, today's counters, and one page of what
+    is processing.
+    """
+    found = deps()
+    with suppress(TranscodeError):
+        queue = found.counts()
+        today = counts.of_day(found.store, day(timestamp(found.clock())))
+        running = found.store.page(Query(status=Status.PROCESSING, limit=_COUNTED))
+        more = "+" if running.next_cursor else ""
+        return {
+            # SQS counts approximately, and by messages.
+            Status.PENDING: f"≈ {words.number(queue.waiting + queue.delayed)}",
+            Status.PROCESSING: f"{words.number(len(running.tasks))}{more}",
+            **{status: words.number(sum(hours)) for status, hours in today.items()},
+        }
+    return {}
 
 
 def _day(text: str) -> str:
     try:
-        return date.fromisoformat(text).isoformat()
+        return Day.fromisoformat(text).isoformat()
     except ValueError:
         return ""
 

@@ -18,10 +18,11 @@ from flask_babel import (  # type: ignore[import-untyped]  # it ships no types; 
 )
 from markupsafe import Markup
 
+from transcode.callback import State as Delivery
 from transcode.clock import seconds, timestamp
 from transcode.presets import Preset
 from transcode.roll import State
-from transcode.states import Status, TypeState
+from transcode.states import Priority, Status, TypeState
 
 # As the catalogues are named, and as each calls itself.
 LANGUAGES = {"en": "English", "zh_Hans_CN": "中文"}
@@ -36,10 +37,19 @@ STATUS: Mapping[Status | TypeState, LazyString] = {
     Status.FAILED: _("failed"),
     Status.CANCELLED: _("cancelled"),
 }
+PRIORITY: Mapping[Priority, LazyString] = {
+    Priority.NORMAL: _("normal"),
+    Priority.URGENT: _("urgent: before the others"),
+}
 STATE: Mapping[State, LazyString] = {
     State.RUNNING: _("running"),
     State.SILENT: _("silent"),
     State.ENDED: _("ended"),
+}
+DELIVERY: Mapping[Delivery, LazyString] = {
+    Delivery.WAITING: _("waiting"),
+    Delivery.DELIVERED: _("delivered"),
+    Delivery.FAILED: _("given up"),
 }
 # Phases of the work, by the names that the record has.
 PHASE: Mapping[str, LazyString] = {

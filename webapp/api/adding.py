@@ -82,6 +82,10 @@ class _Wishes(In):
         default_factory=dict, max_length=16, examples=[{"order": "4711"}],
         description="Words of yours, 1 KB in all, which the task shows again.",
     )  # fmt: skip
+    callback: str = Field(
+        "", max_length=64, examples=["orders"],
+        description="Who is told of the task's end, by a signed POST: a name that the operator has given an address.",
+    )  # fmt: skip
 
 
 class AddOne(_Wishes):

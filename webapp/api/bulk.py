@@ -27,7 +27,8 @@ class Order:
     def make(self, desk: Desk) -> Task:
         """Make its task."""
         ask = self.ask
-        wishes = Wishes(ask.output_prefix, ask.priority, ask.metadata, request_id(*self.words) if self.words else "")
+        task_id = request_id(*self.words) if self.words else ""
+        wishes = Wishes(ask.output_prefix, ask.priority, ask.metadata, ask.callback, task_id)
         return submit.add(desk, ask.input_bucket, ask.input_key, ask.transcode_types, wishes)
 
 

@@ -15,6 +15,7 @@ from transcode.errors import (
     KeyUnusable,
     PrefixUnusable,
     TranscodeError,
+    UnknownCallback,
     UnknownType,
 )
 from transcode.events import unusable
@@ -38,6 +39,7 @@ _FIELDS: dict[type[TranscodeError], tuple[str, str]] = {
     InputEmpty: ("body", "input_key"),
     InputTooLarge: ("body", "input_key"),
     PrefixUnusable: ("body", "output_prefix"),
+    UnknownCallback: ("body", "callback"),
     IdempotencyKeyReused: ("header", "Idempotency-Key"),
 }
 

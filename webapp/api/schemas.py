@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from transcode import callback
 from transcode.clock import timestamp
 from transcode.roll import State
 from transcode.states import Phase, Priority, Status, TypeState
@@ -154,6 +155,7 @@ class TaskOut(Out):
     output_prefix: Text = Field(description="What was put before each output key.")
     priority: Priority
     metadata: dict[str, str] = Field(description="Words that the caller brought along.")
+    callback: Text = Field(description="The target that is told of the task's end.")
 
 
 class LiveOut(Out):
@@ -180,11 +182,23 @@ class AttemptOut(Out):
     phases: dict[str, float] = Field(default_factory=dict)
 
 
+class DeliveryOut(Out):
+    """How far the callback of the task's last end is."""
+
+    state: callback.State
+    attempts: int
+    status: int = Field(description="Of the last answer; 0: none came.")
+    error: Text
+    at: Text = Field(description="When it was tried last.")
+    next_at: Text = Field(description="When it is tried next.")
+
+
 class TaskDetail(TaskOut):
     """Everything known of a task."""
 
     outputs: Mapping[str, OutputLink] = Field(description="What was published, per type, with addresses to read it.")
     live: LiveOut | None = Field(description="While it is processing.")
+    callback_delivery: DeliveryOut | None = Field(description="Null until the first try.")
     history: tuple[AttemptOut, ...] = Field(description="Attempts that have ended, oldest first.")
 
 

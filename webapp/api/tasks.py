@@ -5,12 +5,14 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from transcode import submit
+from transcode.callback import Delivery
 from transcode.ports import Query
 from transcode.states import Status
 from transcode.task import ASIDE, Task
 from webapp import trail
 from webapp.api.schemas import (
     AttemptOut,
+    DeliveryOut,
     LiveOut,
     OutputLink,
     OutputOut,
@@ -56,6 +58,7 @@ def get_task(task_id: str, path_data: TaskPath) -> TaskDetail:  # noqa: ARG001
         "outputs": {name: _link(task, output) for name, output in task.outputs.items()},
         "live": _live(task),
         "history": _history(task_id),
+        "callback_delivery": _delivery(task),
     }
     return TaskDetail.model_validate(shown)
 
@@ -97,6 +100,11 @@ def _live(task: Task) -> LiveOut | None:
         return None
     told = deps().store.read_aside(task.task_id, ASIDE.LIVE)
     return LiveOut.model_validate(told) if told.get("epoch") == task.epoch else None
+
+
+def _delivery(task: Task) -> DeliveryOut | None:
+    told = deps().store.read_aside(task.task_id, ASIDE.CALLBACK) if task.callback else {}
+    return DeliveryOut.model_validate(Delivery.model_validate(told)) if told else None
 
 
 def _history(task_id: str) -> list[AttemptOut]:

@@ -129,7 +129,7 @@ def test_the_description_documents_errors_as_problems(client: FlaskClient) -> No
                 assert kinds == {"application/json" if status[0] == "2" else "application/problem+json"}, path
             assert ("401" in operation["responses"]) == (path != "/api/health")
     add = spec["paths"]["/api/queue/add"]["post"]
-    assert set(add["responses"]) == {"200", "400", "401", "404", "413", "415", "422", "500", "502", "503"}
+    assert set(add["responses"]) == {"200", "400", "401", "404", "413", "415", "422", "429", "500", "502", "503"}
     assert add["requestBody"]["required"] is True
 
 

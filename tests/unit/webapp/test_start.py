@@ -48,6 +48,13 @@ def test_gunicorn_binds_what_the_settings_say_and_opens_no_control_socket(tmp_pa
     assert ended.stdout.split() == ["[::1]:9998", "gthread", "True", "None"], ended.stderr
 
 
+def test_gunicorn_itself_believes_nobody_about_the_scheme(tmp_path: Path) -> None:
+    """It would believe every caller of this machine, whatever TRUSTED_PROXY_COUNT says."""
+    code = "import webapp.gunicorn_conf as c; print(repr(c.forwarded_allow_ips))"
+    ended = python(code, tmp_path, **SETTINGS, FORWARDED_ALLOW_IPS="*")
+    assert ended.stdout.strip() == "''", ended.stderr
+
+
 def test_the_application_over_aws_is_made_without_asking_aws(tmp_path: Path) -> None:
     code = "from webapp.wsgi import app; print(app().test_client().get('/api/transcode-types').status_code)"
     keys = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}

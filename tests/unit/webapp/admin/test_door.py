@@ -64,6 +64,8 @@ def test_guessing_is_slowed_down(stranger: Visitor) -> None:
     tries = [stranger.client.post("/admin/sign-in", data={"token": token, "password": "x"}) for _ in range(11)]
     assert [answer.status_code for answer in tries] == [403] * 10 + [429]
     assert "Too many attempts" in tries[-1].text
+    assert tries[-1].mimetype == "text/html"
+    assert 0 < int(tries[-1].headers["Retry-After"]) <= 61
 
 
 @pytest.mark.parametrize(

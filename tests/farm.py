@@ -50,8 +50,9 @@ def free_port() -> int:
 class Farm:
     """Use as a context; `start` brings its processes up one by one."""
 
-    def __init__(self, folder: Path, *, endpoint: str = "", **changes: str) -> None:
+    def __init__(self, folder: Path, *, endpoint: str = "", callback_queue: str = "", **changes: str) -> None:
         self._folder, self._changes, self._endpoint = folder, changes, endpoint
+        self._callback_queue = callback_queue
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self._aws = EmbeddedAws()
         self.port = free_port()
@@ -75,6 +76,7 @@ class Farm:
 
     def _environment(self, endpoint: str) -> dict[str, str]:
         queue = f"{endpoint}/123456789012"
+        callbacks = {"CALLBACK_QUEUE_URL": f"{queue}/{self._callback_queue}"} if self._callback_queue else {}
         return {
             "PATH": os.environ["PATH"], "HOME": str(self._folder), "PYTHONPATH": str(Path(__file__).parents[1]),
             **self._aws.environment, "AWS_ENDPOINT_URL": endpoint,
@@ -83,7 +85,8 @@ class Farm:
             "INPUT_BUCKET": "flow-input", "OUTPUT_BUCKET": "flow-output", "DYNAMODB_TABLE": "flow-tasks",
             "SQS_QUEUE_URL": f"{queue}/flow-tasks", "EVENT_QUEUE_URL": f"{queue}/flow-events",
             "DEFAULT_TRANSCODE_TYPES": "mp4_smooth,thumbnail", "TEMP_DIR": str(self._folder / "scratch"),
-            "API_PORT": str(self.port), "POLL_INTERVAL": "5s", "MAX_CONCURRENT_TASKS": "1", **self._changes,
+            "API_PORT": str(self.port), "POLL_INTERVAL": "5s", "MAX_CONCURRENT_TASKS": "1",
+            **callbacks, **self._changes,
         }  # fmt: skip
 
     def start(self, name: str, command: str = "", **changes: str) -> subprocess.Popen[bytes]:

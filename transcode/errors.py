@@ -57,6 +57,12 @@ class UnknownType(Permanent):
     code = "unknown_type"
 
 
+class UnknownCallback(Permanent):
+    """A target of callbacks that CALLBACK_TARGETS does not name."""
+
+    code = "unknown_callback"
+
+
 class BucketNotAllowed(Permanent):
     """A bucket that is not one of INPUT_BUCKET."""
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from transcode import ledger, logs, steps
-from transcode.clock import Clock
 from transcode.errors import Cancelled, LeaseLost, ServiceUnavailable, ShuttingDown, Stopped
-from transcode.ports import Progress, TaskStore
+from transcode.ledger import Books
+from transcode.ports import Progress
 from transcode.task import ASIDE, Task
 
 log = logs.get(__name__)
@@ -40,10 +40,10 @@ class Lease:
     """A held task. Use as a context; `check` raises once the hold is gone or the work is not wanted."""
 
     def __init__(
-        self, store: TaskStore, task: Task, message: Message, clock: Clock, seconds: float, stopping: Callable[[], bool]
+        self, books: Books, task: Task, message: Message, seconds: float, stopping: Callable[[], bool]
     ) -> None:
         self.task, self._owner = task, task.owner
-        self._store, self._message, self._clock = store, message, clock
+        self._books, self._message = books, message
         self._seconds, self._stopping = seconds, stopping
         self._reason: Stopped | None = None
         self._lock, self._closed = threading.Lock(), threading.Event()
@@ -78,7 +78,7 @@ class Lease:
     def move(self, step: Callable[[Task], Task]) -> Task:
         """Apply a step to the held record; the heartbeat keeps out of the way."""
         with self._lock:
-            self.task = ledger.move(self._store, self.task, step)
+            self.task = ledger.move(self._books, self.task, step)
             return self.task
 
     def progress(self, progress: Progress) -> None:
@@ -97,9 +97,9 @@ class Lease:
             if time.monotonic() - self._told < LIVE_EVERY:
                 return
             self._told, news, self._news = time.monotonic(), self._news, {}
-        live = {**news, "epoch": self.task.epoch, "expires_at": int(self._clock()) + _LIVE_KEPT}
+        live = {**news, "epoch": self.task.epoch, "expires_at": int(self._books.clock()) + _LIVE_KEPT}
         try:
-            found = self._store.merge_aside(self.task.task_id, ASIDE.LIVE, live)
+            found = self._books.store.merge_aside(self.task.task_id, ASIDE.LIVE, live)
         except ServiceUnavailable as exc:
             log.debug("Progress not written", error=str(exc))
             return
@@ -110,7 +110,7 @@ class Lease:
         """One heartbeat: extend the lease, and with it the message; or learn why the work must end."""
         began = time.monotonic()
         try:
-            self.move(lambda t: steps.kept(t, self._owner, self._clock(), self._seconds))
+            self.move(lambda t: steps.kept(t, self._owner, self._books.clock(), self._seconds))
         except Stopped as reason:
             self._reason = self._reason or reason
         except ServiceUnavailable as exc:

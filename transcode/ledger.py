@@ -1,20 +1,43 @@
 """How a step becomes true: read, decide, write if nobody wrote in between, else decide again.
 
-Every change of a record goes through `move`, from whichever process.
+Every change of a record goes through `move`, from whichever process. So it is also here that an end is told of:
+its callback's message is sent before the end is written, never after, and never for an end that nobody waits for.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
-from transcode import counts
-from transcode.errors import Unknown, VersionMoved
-from transcode.ports import TaskStore
-from transcode.task import Task
+from transcode import counts, logs
+from transcode.clock import Clock
+from transcode.errors import ServiceUnavailable, Unknown, VersionMoved
+from transcode.ports import Callback, Callbacks, TaskStore
+from transcode.task import ASIDE, FARM, Task
 
+log = logs.get(__name__)
+
+# Seconds that the end of a task gets to be written before its callback's message is seen.
+AHEAD = 5.0
 # A step decides anew on what it finds; contention on one task is a person and a worker, never a crowd.
 _TRIES = 8
 
 
-def move(store: TaskStore, task: Task, step: Callable[[Task], Task]) -> Task:
+class Books(Protocol):
+    """What a change of a record needs; `submit.Desk` is one."""
+
+    @property
+    def store(self) -> TaskStore:
+        """The records."""
+
+    @property
+    def callbacks(self) -> Callbacks:
+        """Where ends are told."""
+
+    @property
+    def clock(self) -> Clock:
+        """Unix seconds."""
+
+
+def move(books: Books, task: Task, step: Callable[[Task], Task]) -> Task:
     """Apply `step` to the task as it is in the store; `task` is our newest copy of it.
 
     A write whose answer was lost is neither success nor failure: the record is read again, and if it is
@@ -24,9 +47,12 @@ def move(store: TaskStore, task: Task, step: Callable[[Task], Task]) -> Task:
         Unknown: the store kept silent; the write may have been applied.
         Whatever `step` raises when the record does not allow it.
     """
+    store = books.store
     unanswered: list[Task] = []
     for _ in range(_TRIES):
         wanted = step(task)
+        if wanted.over and wanted.callback:
+            _announce(books, wanted)
         try:
             store.save(task, wanted)
         except VersionMoved:
@@ -45,3 +71,30 @@ def _moved(store: TaskStore, task: Task) -> Task:
     if task.over:
         counts.ended(store, task)
     return task
+
+
+def _announce(books: Books, task: Task) -> None:
+    """Send the message of a task's end; if SQS does not take it, leave word for the reconciler.
+
+    Raises:
+        ServiceUnavailable: neither was possible, so the end may not be written now.
+    """
+    try:
+        books.callbacks.send(Callback(task.task_id, task.generation, task.callback, books.clock()), AHEAD)
+    except ServiceUnavailable as exc:
+        log.warning("Callback not sent, will be", task_id=task.task_id, error=str(exc))
+        books.store.merge_aside(FARM, ASIDE.UNSENT, {f"{task.task_id} {task.generation}": task.callback})
+
+
+def send_unsent(books: Books) -> int:
+    """Send what `announce` left word of; how many there were.
+
+    Raises:
+        ServiceUnavailable: the rest is tried again another time.
+    """
+    owed = books.store.read_aside(FARM, ASIDE.UNSENT)
+    for words, target in owed.items():
+        task_id, generation = words.split()
+        books.callbacks.send(Callback(task_id, int(generation), target, books.clock()), 0.0)
+        books.store.merge_aside(FARM, ASIDE.UNSENT, {words: None})
+    return len(owed)

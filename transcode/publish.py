@@ -9,10 +9,11 @@ from typing import Any
 
 from transcode import ledger, logs, outputs, steps
 from transcode.attempt import Attempt
-from transcode.clock import Clock, seconds
+from transcode.clock import seconds
 from transcode.errors import Conflict, LeaseLost, Superseded, TranscodeError
-from transcode.ports import ObjectStorage, Rendition, TaskStore
+from transcode.ports import ObjectStorage, Rendition
 from transcode.states import Phase
+from transcode.submit import Desk
 from transcode.task import ASIDE, Output, Task
 
 log = logs.get(__name__)
@@ -113,23 +114,23 @@ def _failed_types(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def roll_forward(store: TaskStore, storage: ObjectStorage, task: Task, clock: Clock) -> Task:
+def roll_forward(desk: Desk, task: Task) -> Task:
     """Make what a committed task has planned visible, then close its record. Harmless when repeated.
 
     Raises:
         ServiceUnavailable: a part is left; whoever comes next goes on.
     """
-    plan = store.read_aside(task.task_id, plan_name(task.epoch))
+    plan = desk.store.read_aside(task.task_id, plan_name(task.epoch))
     outputs = {}
     for name, entry in plan["types"].items():
         outputs[name] = Output.model_validate(entry["output"])
         if entry["upload_id"]:
-            _show(storage, task, outputs[name].key, entry)
+            _show(desk.storage, task, outputs[name].key, entry)
     try:
-        return ledger.move(store, task, lambda t: steps.published(_same(t, task), clock(), outputs))
+        return ledger.move(desk, task, lambda t: steps.published(_same(t, task), desk.clock(), outputs))
     except Conflict:
         # Another one was faster with the same plan.
-        return store.read(task.task_id)
+        return desk.store.read(task.task_id)
 
 
 def _same(found: Task, task: Task) -> Task:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from transcode import counts, ledger, logs, publish, steps
+from transcode import counts, ledger, logs, metrics, publish, steps
 from transcode.clock import day, seconds, timestamp
 from transcode.errors import Conflict, NotFound, TranscodeError, WorkerLost
 from transcode.ports import Query
@@ -56,7 +56,7 @@ class Reconciler:
     def sweep(self) -> int:
         """One pass; how many tasks it put right."""
         self.purge = Purge.model_validate(self.desk.store.read_aside(FARM, ASIDE.PURGE))
-        mended = self._purged() + self._processing() + self._pending()
+        mended = self._purged() + self._processing() + self._pending() + ledger.send_unsent(self.desk)
         self._recount()
         return mended
 
@@ -82,7 +82,7 @@ class Reconciler:
     def _cancel_purged(self, listed: Task) -> bool:
         with suppress(Conflict, NotFound):
             task = self.desk.store.read(listed.task_id)
-            ledger.move(self.desk.store, task, lambda t: steps.purged(t, self.purge.before, self.desk.clock()))
+            ledger.move(self.desk, task, lambda t: steps.purged(t, self.purge.before, self.desk.clock()))
             return True
         return False
 
@@ -126,10 +126,11 @@ class Reconciler:
         if not self._silent(task):
             return False
         if task.phase is Phase.PUBLISHING:
-            publish.roll_forward(desk.store, desk.storage, task, desk.clock)
+            publish.roll_forward(desk, task)
             return True
         lost = WorkerLost(f"Worker {task.worker or 'unknown'} went silent during attempt {task.attempts}.")
-        moved = ledger.move(desk.store, task, lambda t: steps.rescued(t, desk.clock(), lost, _RESCUE_DELAY))
+        moved = ledger.move(desk, task, lambda t: steps.rescued(t, desk.clock(), lost, _RESCUE_DELAY))
+        metrics.attempt_ended(lost.code, moved.status, {}, {})
         log.warning("Task rescued", task_id=task.task_id, status=moved.status, worker=task.worker)
         if not moved.over:
             deliver(desk, moved, _RESCUE_DELAY)

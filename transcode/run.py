@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from transcode import ledger, logs, publish, retries, steps
+from transcode import ledger, logs, metrics, publish, retries, steps
 from transcode.attempt import Attempt, Tools
 from transcode.clock import timestamp
 from transcode.errors import (
@@ -32,9 +32,10 @@ from transcode.errors import (
     Superseded,
     TranscodeError,
 )
+from transcode.ffmpeg import nvml
 from transcode.lease import Lease, Message
 from transcode.ports import RenderJob, TypeFailure
-from transcode.states import Phase
+from transcode.states import Phase, Status
 from transcode.submit import deliver
 from transcode.task import ASIDE, Task
 
@@ -57,9 +58,10 @@ def run(task_id: str, message: Message, tools: Tools) -> None:
     except (Conflict, NotFound) as exc:
         log.info("Message without work", task_id=task_id, reason=str(exc))
         return
-    with logs.bound(task_id=task_id, attempt=task.attempts):
+    where = {"worker": tools.worker, "gpu": nvml.wanted() or "none"}
+    with logs.bound(task_id=task_id, attempt=task.attempts, **where):
         log.info("Task received", input_key=task.input_key, types=list(task.transcode_types))
-        lease = Lease(desk.store, task, message, desk.clock, desk.settings.lease, tools.stopping)
+        lease = Lease(desk, task, message, desk.settings.lease, tools.stopping)
         attempt = Attempt(lease, tools)
         with lease:
             error = _outcome(attempt)
@@ -73,7 +75,7 @@ def _claim(task_id: str, tools: Tools) -> Task:
     owner = f"{socket.gethostname()}:{tools.worker}:{uuid.uuid4()}"
     desk = tools.desk
     step = lambda t: steps.claimed(t, owner, tools.worker, desk.clock(), desk.settings.lease)  # noqa: E731
-    return ledger.move(desk.store, desk.store.read(task_id), step)
+    return ledger.move(desk, desk.store.read(task_id), step)
 
 
 def _outcome(attempt: Attempt) -> TranscodeError | None:
@@ -161,8 +163,11 @@ def _close(attempt: Attempt) -> None:
     desk = attempt.desk
     task = desk.store.read(attempt.task.task_id)
     if task.phase is Phase.PUBLISHING:
-        task = publish.roll_forward(desk.store, desk.storage, task, desk.clock)
-    _remember(attempt, task.error_code or "completed", task.error_message)
+        task = publish.roll_forward(desk, task)
+    code = task.error_code or "completed"
+    _remember(attempt, code, task.error_message)
+    metrics.attempt_ended(code, task.status, attempt.phases, attempt.source)
+    metrics.made(attempt.plan, (failure.type for failure in attempt.failures))
     log.info("Task failed" if task.error_code else "Task completed", status=task.status, code=task.error_code)
 
 
@@ -177,9 +182,11 @@ def _give_up(attempt: Attempt, error: TranscodeError) -> None:
     _remember(attempt, error.code, str(error))
     desk = attempt.desk
     try:
-        task = ledger.move(desk.store, attempt.task, lambda t: _ended(attempt, t, error))
+        task = ledger.move(desk, attempt.task, lambda t: _ended(attempt, t, error))
     except LeaseLost as lost:
+        metrics.attempt_ended(error.code, Status.PROCESSING, attempt.phases, attempt.source)
         raise Busy(str(lost), desk.settings.lease) from error
+    metrics.attempt_ended(error.code, task.status, attempt.phases, attempt.source)
     if not task.over:
         deliver(desk, task, max(0.0, task.not_before - desk.clock()))
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from transcode import events, ledger, logs, outputs, steps
+from transcode import events, ledger, logs, outputs, steps, targets
 from transcode import task as records
 from transcode.clock import Clock, timestamp
 from transcode.errors import (
@@ -21,9 +21,10 @@ from transcode.errors import (
     KeyUnusable,
     NotFound,
     ServiceUnavailable,
+    UnknownCallback,
 )
 from transcode.events import Skipped, Upload
-from transcode.ports import ObjectFacts, ObjectStorage, TaskQueue, TaskStore
+from transcode.ports import Callbacks, ObjectFacts, ObjectStorage, TaskQueue, TaskStore
 from transcode.presets import Presets
 from transcode.settings import Settings
 from transcode.states import Priority, Status
@@ -43,6 +44,7 @@ class Wishes:
     output_prefix: str = ""
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, str] = field(default_factory=dict)
+    callback: str = ""
     task_id: str = ""
 
 
@@ -56,6 +58,7 @@ class Desk:
     store: TaskStore
     storage: ObjectStorage
     queue: TaskQueue
+    callbacks: Callbacks
     presets: Presets
     settings: Settings
     clock: Clock
@@ -98,8 +101,8 @@ def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None, w
     """Make a task on request, for the object as it is now, with the types of the caller's choice.
 
     Raises:
-        BucketNotAllowed, KeyUnusable, PrefixUnusable, UnknownType, InputNotFound, InputEmpty, InputTooLarge: as
-            they say.
+        BucketNotAllowed, KeyUnusable, PrefixUnusable, UnknownType, UnknownCallback, InputNotFound, InputEmpty,
+            InputTooLarge: as they say.
         IdempotencyKeyReused: the key that gave `wishes.task_id` came before, with another request.
         ServiceUnavailable: no record was made.
     """
@@ -110,7 +113,10 @@ def add(desk: Desk, bucket: str, key: str, types: Sequence[str] | None = None, w
 
 def _digest(bucket: str, key: str, types: Sequence[str] | None, wishes: Wishes) -> str:
     """What was asked for, as it was asked: defaults may be others by the time it comes again."""
-    asked = [bucket, key, list(types or ()), wishes.output_prefix, wishes.priority, sorted(wishes.metadata.items())]
+    asked = [
+        bucket, key, list(types or ()), wishes.output_prefix, wishes.priority, sorted(wishes.metadata.items()),
+        *((wishes.callback,) if wishes.callback else ()),
+    ]  # fmt: skip
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
@@ -132,6 +138,7 @@ def _same(task: Task, asked: str) -> Task:
 
 def _requested(desk: Desk, bucket: str, key: str, types: Sequence[str] | None, wishes: Wishes, asked: str) -> Task:
     _check_request(desk.settings, bucket, key)
+    check_callback(desk.settings, wishes.callback)
     wanted = tuple(dict.fromkeys(types or desk.settings.default_transcode_types))
     presets = desk.presets.pick(wanted)
     found = _usable(desk, bucket, key)
@@ -142,7 +149,7 @@ def _requested(desk: Desk, bucket: str, key: str, types: Sequence[str] | None, w
     task = _new(desk, task_id, now, bucket, key, wanted, version, f"{timestamp(now)}#")
     brought = {
         "output_prefix": wishes.output_prefix, "priority": wishes.priority, "metadata": dict(wishes.metadata),
-        "request_hash": asked,
+        "callback": wishes.callback or desk.settings.default_callback, "request_hash": asked,
     }  # fmt: skip
     task = task.model_copy(update=brought)
     outputs.check_prefix(desk.settings, task, presets)
@@ -171,6 +178,18 @@ def check_bucket(settings: Settings, bucket: str) -> None:
         raise BucketNotAllowed(f"The bucket {bucket!r} is not an input bucket; these are: {known}.")
 
 
+def check_callback(settings: Settings, name: str) -> None:
+    """Refuse a target that the operator has not named; no name is none wanted.
+
+    Raises:
+        UnknownCallback: it names those that are.
+    """
+    known = targets.read(settings.callback_targets, settings.callback_secrets)
+    if name and name not in known:
+        names = f"these are: {', '.join(known)}" if known else "CALLBACK_TARGETS names none"
+        raise UnknownCallback(f"No target of callbacks is called {name!r}; {names}.")
+
+
 def _check_request(settings: Settings, bucket: str, key: str) -> None:
     check_bucket(settings, bucket)
     reason = events.unusable(bucket, key)
@@ -187,7 +206,7 @@ def _new(
     return records.made(
         task_id, now, input_bucket=bucket, input_key=key, output_bucket=desk.settings.output_bucket,
         transcode_types=tuple(types), input_version=version, output_order=order or f"{timestamp(now)}#",
-        expires_at=int(now) + days * 86400 if days else 0,
+        expires_at=int(now) + days * 86400 if days else 0, callback=desk.settings.default_callback,
     )  # fmt: skip
 
 
@@ -204,7 +223,7 @@ def deliver(desk: Desk, task: Task, delay: float = 0.0) -> Task:
     try:
         # By bucket: SQS lets no bucket's flood hold up the others.
         desk.queue.send(task.task_id, delay, urgent=task.priority is Priority.URGENT, group=task.input_bucket)
-        return ledger.move(desk.store, task, lambda t: _note_sent(t, desk.clock()))
+        return ledger.move(desk, task, lambda t: _note_sent(t, desk.clock()))
     except Conflict:
         # A worker was faster: it has the task, so the message has arrived.
         return task
@@ -225,7 +244,7 @@ def retry(desk: Desk, task_id: str) -> Task:
     Raises:
         NotFound, Conflict: there is no such task, or it is neither failed nor cancelled.
     """
-    task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.retried(t, desk.clock()))
+    task = ledger.move(desk, desk.store.read(task_id), lambda t: steps.retried(t, desk.clock()))
     log.info("Task retried", task_id=task_id)
     return deliver(desk, task)
 
@@ -247,7 +266,7 @@ def cancel(desk: Desk, task_id: str) -> Task:
     Raises:
         NotFound, Conflict: there is no such task, or it is over or being published.
     """
-    task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
+    task = ledger.move(desk, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
     if task.cancel_requested:
         # The worker reads this with each progress it writes, long before its next heartbeat.
         # It names the attempt it is meant for, so that one which comes late stops no other.

@@ -23,6 +23,9 @@ class ASIDE:
     PLAN = "plan"  # what the winning attempt publishes: upload ids and part tags
     HISTORY = "history"  # the attempts: when, where, how each ended
     PURGE = "purge"  # of FARM, not of a task: up to when pending tasks are to be cancelled
+    CALLBACK = "callback"  # how far the callback of the task's last end is: a `callback.Delivery`
+    UNSENT = "callbacks-unsent"  # of FARM: ends whose message could not be sent, by task; the reconciler sends it
+    BRIDGE = "bridge"  # of FARM: when a bridge last put things right
     WORKERS = "workers"  # of FARM, and a number: what each worker node tells of itself, see `roll`
 
 
@@ -123,6 +126,8 @@ class Task(Frozen):
     output_prefix: str = ""
     priority: Priority = Priority.NORMAL
     metadata: dict[str, str] = Field(default_factory=dict)
+    # Who is told of the end: the name of a target in the settings.
+    callback: str = ""
     # Of a request with an idempotency key: what was asked, so that another one with the same key is found out.
     request_hash: str = ""
 

@@ -1,17 +1,24 @@
-"""The event queue -> submit, with the reconciler beside it. Needs no GPU; any number of copies may run."""
+"""The event queue -> submit, with the reconciler and the courier of callbacks beside it.
+
+Needs no GPU; any number of copies may run.
+"""
 
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from transcode import events, logs
+from transcode import events, logs, metrics, targets
+from transcode.aws.callback_queue import CallbackQueue
 from transcode.aws.sqs import EventQueue, Queues, Received
+from transcode.clock import timestamp
 from transcode.errors import BadEvent, TranscodeError
 from transcode.events import Skipped
 from transcode.reconcile import PASSES_PER_LEASE, Reconciler
 from transcode.submit import Desk, accept
+from transcode.task import ASIDE, FARM
+from workers.courier import Courier, Letters, Post, Rest
 from workers.dead_letters import DeadLetters, DeadQueue
 from workers.tools import desk, read_settings
 
@@ -51,49 +58,70 @@ def handle(found: Desk, queue: Events, message: Received) -> None:
         queue.delete(message)
 
 
-class Bridge:
-    """The two loops, each in a thread of its own. No signal ever interrupts them in the middle of a call."""
+class Poller:
+    """A queue, read in a thread of its own. No signal ever interrupts it in the middle of a call.
 
-    def __init__(self, found: Desk, queue: Events | None, wait: int, dead: Callable[[], DeadQueue | None]) -> None:
-        self._desk, self._queue, self._wait, self._dead = found, queue, wait, dead
+    Args:
+        name: of the thread.
+        queue: what is read.
+        wait: seconds of one poll.
+        deal: deals with what came; it looks at the event between messages and breaks off when it is set.
+    """
+
+    def __init__(
+        self, name: str, queue: Events, wait: int, deal: Callable[[list[Received], threading.Event], None]
+    ) -> None:
+        self._name, self._queue, self._wait, self._deal = name, queue, wait, deal
         self._stopped = threading.Event()
-        # Held while messages are being handled: what has begun is finished before the process ends.
-        self._handling = threading.Lock()
+        # Held while messages are being dealt with: what has begun is finished before the process ends.
+        self._dealing = threading.Lock()
 
     def start(self) -> None:
-        """Begin to poll and to reconcile."""
-        loops = [self._reconcile] if self._queue is None else [self._reconcile, self._poll]
-        for loop in loops:
-            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
-        log.info("Bridge started", events=self._queue is not None)
+        """Begin to poll."""
+        threading.Thread(target=self._poll, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
-        """Finish what is being handled; a poll that runs is left alone, its messages come again."""
+        """Finish what is being dealt with; a poll that runs is left alone, its messages come again."""
         self._stopped.set()
-        if self._handling.acquire(timeout=_PATIENCE):
-            self._handling.release()
-        log.info("Bridge stopped")
+        if self._dealing.acquire(timeout=_PATIENCE):
+            self._dealing.release()
 
     def _poll(self) -> None:
-        assert self._queue is not None  # noqa: S101 this loop runs with a queue only
         while not self._stopped.is_set():
             try:
                 messages = self._queue.receive(self._wait)
-                self._handle(self._queue, messages)
+                with self._dealing:
+                    if not self._stopped.is_set():
+                        self._deal(messages, self._stopped)
             except TranscodeError as exc:
-                log.warning("Event queue did not answer", error=str(exc))
+                log.warning("Queue did not answer", queue=self._name, error=str(exc))
                 self._stopped.wait(_REST)
             except Exception:
                 # The loop must outlive any bug: a message that causes one ends in the dead-letter queue.
                 log.exception("Unforeseen error in the bridge")
                 self._stopped.wait(_REST)
 
-    def _handle(self, queue: Events, messages: list[Received]) -> None:
-        for message in messages:
-            with self._handling, logs.bound(message_id=message.id):
-                if self._stopped.is_set():
-                    return
-                handle(self._desk, queue, message)
+
+class Bridge:
+    """The queues that are read, and the reconciler, each in a thread of its own."""
+
+    def __init__(self, found: Desk, pollers: Sequence[Poller], dead: Callable[[], DeadQueue | None]) -> None:
+        self._desk, self._pollers, self._dead = found, pollers, dead
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to poll and to reconcile."""
+        threading.Thread(target=self._reconcile, name="reconcile", daemon=True).start()
+        for poller in self._pollers:
+            poller.start()
+        log.info("Bridge started", queues=len(self._pollers))
+
+    def stop(self) -> None:
+        """Finish what is being dealt with."""
+        self._stopped.set()
+        for poller in self._pollers:
+            poller.stop()
+        log.info("Bridge stopped")
 
     def _reconcile(self) -> None:
         reconciler = Reconciler(self._desk)
@@ -102,6 +130,8 @@ class Bridge:
             began = time.monotonic()
             try:
                 mended = reconciler.sweep() + dead.sweep()
+                # Afterwards, so that a bridge which puts nothing right is missed like one that is gone.
+                self._desk.store.merge_aside(FARM, ASIDE.BRIDGE, {"seen_at": timestamp(self._desk.clock())})
             except TranscodeError as exc:
                 log.warning("Reconciler pass failed", error=str(exc))
             except Exception:
@@ -111,12 +141,42 @@ class Bridge:
                 log.debug("Reconciler pass", mended=mended, seconds=round(time.monotonic() - began, 3))
 
 
+def events_poller(found: Desk, queue: Events, wait: int) -> Poller:
+    """What makes tasks of the events of a queue."""
+
+    def deal(messages: list[Received], stopped: threading.Event) -> None:
+        for message in messages:
+            if stopped.is_set():
+                return
+            with logs.bound(message_id=message.id):
+                handle(found, queue, message)
+
+    return Poller("events", queue, wait, deal)
+
+
+def callbacks_poller(found: Desk, queue: Letters, wait: int) -> Poller:
+    """What delivers the callbacks of a queue."""
+    known = targets.read(found.settings.callback_targets, found.settings.callback_secrets)
+    courier, rest = Courier(found.store, queue, known, found.clock, Post()), Rest()
+    return Poller("callbacks", queue, wait, lambda messages, _: courier.deal(messages, rest))
+
+
+def pollers(found: Desk) -> Iterator[Poller]:
+    """The pollers that the settings ask for."""
+    settings = found.settings
+    if settings.event_queue_url:
+        yield events_poller(found, EventQueue(settings), settings.wait_seconds)
+    if settings.callback_queue_url:
+        yield callbacks_poller(found, CallbackQueue(settings), settings.wait_seconds)
+
+
 def main() -> None:
     """Run the bridge of this machine until SIGTERM or SIGINT."""
     found = read_settings()
     logs.configure(found.log_level, found.log_format, "bridge")
-    queue = EventQueue(found) if found.event_queue_url else None
-    bridge = Bridge(desk(), queue, found.wait_seconds, Queues(found).dead_letters)
+    if found.metrics_port:
+        metrics.serve(found.metrics_port + 1)
+    bridge = Bridge(desk(), list(pollers(desk())), Queues(found).dead_letters)
     # Waited for, not handled: a handler would run in the middle of anything.
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

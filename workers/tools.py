@@ -5,6 +5,7 @@ from functools import cache
 
 from transcode import presets, settings, submit
 from transcode.attempt import Tools
+from transcode.aws.callback_queue import CallbackQueue
 from transcode.aws.dynamodb import DynamoTasks
 from transcode.aws.s3 import S3Storage
 from transcode.errors import SettingsError, TranscodeError
@@ -34,7 +35,7 @@ def desk() -> Desk:
         known.pick(found.default_transcode_types)
     except TranscodeError as exc:
         raise SettingsError(f"DEFAULT_TRANSCODE_TYPES or PRESETS_FILE is wrong: {exc}") from exc
-    return Desk(DynamoTasks(found), S3Storage(found), Publisher(found), known, found, time.time)
+    return Desk(DynamoTasks(found), S3Storage(found), Publisher(found), CallbackQueue(found), known, found, time.time)
 
 
 @cache

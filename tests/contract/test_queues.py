@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import Line
+from transcode import callback
 from transcode.aws import clients
+from transcode.aws.callback_queue import CallbackQueue
 from transcode.aws.provision import Provisioned
-from transcode.aws.sqs import EventQueue, Held, Message, Queues
+from transcode.aws.sqs import EventQueue, Held, Message, Queues, attributes
 from transcode.errors import ServiceUnavailable
-from transcode.ports import Counts
+from transcode.ports import Callback, Counts
 from transcode.settings import Settings
 
 
@@ -136,3 +138,29 @@ class TestHold:
         assert message.hold(60) is None
         message.extend(60)
         message.delete()
+
+
+class TestCallbacks:
+    def test_a_message_comes_as_it_was_sent_after_its_delay(self, account: Settings) -> None:
+        client = clients.sqs(account)
+        url = client.create_queue(QueueName="transcode-callbacks")["QueueUrl"]
+        queue = CallbackQueue(account.model_copy(update={"callback_queue_url": url}))
+        sent = Callback("a", 2, "orders", 1736935200.5)
+        queue.send(sent, 0.0)
+        queue.send(sent, 900.0)
+        (received,) = queue.receive(0)
+        assert callback.read(received.body) == sent
+        assert attributes(client, url)["ApproximateNumberOfMessagesDelayed"] == "1"
+
+    def test_a_missing_queue_is_named(self, account: Settings) -> None:
+        url = account.sqs_queue_url.replace("transcode-tasks", "transcode-callbacks")
+        with pytest.raises(ServiceUnavailable, match="queue transcode-callbacks does not exist"):
+            CallbackQueue(account.model_copy(update={"callback_queue_url": url})).check()
+
+    def test_without_an_address_nothing_is_sent_anywhere(
+        self, sqs: Any, account: Settings, provisioned: Provisioned
+    ) -> None:
+        bare = account.model_copy(update={"event_queue_url": provisioned.event_queue_url, "callback_queue_url": ""})
+        with pytest.raises(ServiceUnavailable, match="CALLBACK_QUEUE_URL is not set"):
+            CallbackQueue(bare).send(Callback("a", 0, "orders", 0.0), 0.0)
+        assert EventQueue(account, provisioned.event_queue_url).receive(0) == []

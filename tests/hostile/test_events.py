@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FakeClock, ListQueue, MemoryTasks
+from tests.fakes import FakeClock, ListCallbacks, ListQueue, MemoryTasks
 from transcode import events, presets, submit
 from transcode.errors import BadEvent
 from transcode.events import Skipped, Upload
@@ -33,7 +33,7 @@ ODD: list[Any] = [
 @pytest.fixture
 def desk(settings: Settings) -> Desk:
     clock = FakeClock()
-    return Desk(MemoryTasks(clock), None, ListQueue(), presets.load(), settings, clock)  # type: ignore[arg-type]
+    return Desk(MemoryTasks(clock), None, ListQueue(), ListCallbacks(), presets.load(), settings, clock)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FolderStorage, ListQueue, MemoryTasks
+from tests.fakes import FakeClock, FolderStorage, ListCallbacks, ListQueue, MemoryTasks
 from tests.flow.odd_clips import X264, ffmpeg
 from tests.hostile.conftest import Farm
 from tests.unit.conftest import Letter
@@ -52,7 +52,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     )  # fmt: skip
     clock = FakeClock()
     storage = FolderStorage(tmp_path / "s3", clock)
-    desk = Desk(MemoryTasks(clock), storage, ListQueue(), presets.load(), settings, clock)
+    desk = Desk(MemoryTasks(clock), storage, ListQueue(), ListCallbacks(), presets.load(), settings, clock)
     return Tools(desk, FfmpegEncoder(at_hand()), "cpu@test", tmp_path / "scratch", lambda: False)
 
 

@@ -10,7 +10,7 @@ from tests.fakes import START
 from tests.model.bucket import SimBucket
 from tests.model.clockwork import Clockwork, Process
 from tests.model.encoder import SimEncoder
-from tests.model.mail import Receipt, SimQueue
+from tests.model.mail import Receipt, SimCallbacks, SimQueue
 from tests.model.oracle import Oracle
 from tests.model.table import SimTable
 from transcode import counts, events, submit
@@ -40,6 +40,7 @@ class World:
     bucket: SimBucket
     queue: SimQueue
     events: SimQueue
+    callbacks: SimCallbacks
     encoder: SimEncoder
     presets: Presets
     settings: Settings
@@ -51,7 +52,7 @@ class World:
     def desk(self, process: Process) -> Desk:
         """What a process submits with; the clock is its own."""
         now = lambda: START + self.clock.now + process.skew  # noqa: E731
-        return Desk(self.table, self.bucket, self.queue, self.presets, self.settings, now)
+        return Desk(self.table, self.bucket, self.queue, self.callbacks, self.presets, self.settings, now)
 
 
 def upload(world: World, bucket: str, key: str, *, versioned: bool) -> None:

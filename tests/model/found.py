@@ -24,14 +24,14 @@ def wish_without_attempt(patch: Patch, world: World) -> None:
     """The wish to cancel names no attempt: one that comes late, or is never taken back, stops the next."""
 
     def cancel(desk: Desk, task_id: str) -> Task:
-        task = ledger.move(desk.store, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
+        task = ledger.move(desk, desk.store.read(task_id), lambda t: steps.cancel_asked(t, desk.clock()))
         if task.cancel_requested:
             desk.store.merge_aside(task_id, ASIDE.LIVE, {"cancel": True})
         return task
 
     def show(self: Lease) -> None:
         with suppress(ServiceUnavailable):
-            found = self._store.merge_aside(self.task.task_id, ASIDE.LIVE, {"epoch": self.task.epoch})
+            found = self._books.store.merge_aside(self.task.task_id, ASIDE.LIVE, {"epoch": self.task.epoch})
             if found.get("cancel"):
                 self._reason = self._reason or Cancelled("The task was cancelled.")
 

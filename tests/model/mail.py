@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.model.clockwork import Clockwork
 from tests.model.line import Line
 from transcode.errors import ServiceUnavailable
+from transcode.ports import Callback
 
 # Seconds a message stays hidden when nobody says otherwise, as the queue is provisioned.
 VISIBILITY = 90.0
@@ -86,6 +87,22 @@ class SimQueue:
         # At-least-once: some other consumer may see it in the same moment.
         letter.visible = self.clock.now + (0.0 if self.clock.hits("duplicate") else VISIBILITY)
         return Receipt(self, letter, letter.receipt)
+
+
+@dataclass
+class SimCallbacks:
+    """The callback queue, as whoever ends a task fills it: which ends it has a message of."""
+
+    clock: Clockwork
+    sent: set[tuple[str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.clock, "sqs")
+
+    def send(self, callback: Callback, delay: float) -> None:
+        """As `ports.Callbacks` says."""
+        end = (callback.task_id, callback.generation)
+        self._line.call(f"announce {end[0][-6:]} in {delay:.0f}", lambda: self.sent.add(end), critical=True)
 
 
 @dataclass(frozen=True)

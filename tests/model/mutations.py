@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.model.cast import World
-from transcode import publish, reconcile, run, steps
+from transcode import ledger, publish, reconcile, run, steps
 from transcode import task as records
 from transcode.attempt import Attempt
 from transcode.errors import Busy, Conflict, DeviceFault, LeaseLost, Superseded
 from transcode.lease import Lease
-from transcode.ports import ObjectStorage, Rendition
+from transcode.ports import ObjectStorage, Rendition, TaskStore
 from transcode.states import Phase, Status
 from transcode.task import Task
 
@@ -274,3 +274,24 @@ def early_message_is_eaten(patch: Patch, world: World) -> None:
 
     patch.setattr(run, "_claim", claim)
     patch.setattr(reconcile.Reconciler, "_wants_message", lambda _, task: not task.sent_at)
+
+
+@mutation
+def ends_in_silence(patch: Patch, world: World) -> None:
+    """A callback's message is sent after the end is written, so a crash in between loses it."""
+    real, moved = ledger._announce, ledger._moved
+    patch.setattr(ledger, "_announce", lambda *_: None)
+
+    def late(store: TaskStore, task: Task) -> Task:
+        moved(store, task)
+        if task.over:
+            real(world.desk(world.clock.me()), task)
+        return task
+
+    patch.setattr(ledger, "_moved", late)
+
+
+@mutation
+def unsent_is_forgotten(patch: Patch, world: World) -> None:
+    """A callback's message that SQS did not take is never sent again."""
+    patch.setattr(ledger, "send_unsent", lambda _: 0)

@@ -1,4 +1,4 @@
-"""The invariants I1 to I12, checked at every write, at every object that appears, and at the end.
+"""The invariants I1 to I13, checked at every write, at every object that appears, and at the end.
 
 I1   a task is committed at most once per generation, completed at most once
 I2   only the transitions below; what is over changes only by a retry, with the next generation
@@ -12,6 +12,7 @@ I9   what failed says why, and no fault of ours is the reason
 I10  an upload makes one task
 I11  an upload of parts is completed or aborted, but for those of killed attempts
 I12  after a recount, the counters say what the records say
+I13  an end that somebody is to be told of is announced before it is written, and no announcement is lost
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +25,7 @@ from transcode.clock import seconds, timestamp
 from transcode.publish import plan_name
 from transcode.states import OVER, Phase, Status
 from transcode.steps import MARGIN
-from transcode.task import Task
+from transcode.task import ASIDE, FARM, Task
 
 # The transitions of the protocol, written down a second time: this is what `states.NEXT` is held against.
 _ALLOWED = frozenset({
@@ -82,6 +83,8 @@ class Oracle:
         self.excuses: dict[str, str] = {}
         self.unanswered: set[tuple[str, int]] = set()
         self.writes = 0
+        # Ends that a callback's message was sent for: task and generation.
+        self.announced: set[tuple[str, int]] = set()
 
     def _hold(self, holds: bool, text: str) -> None:
         if not holds:
@@ -222,11 +225,20 @@ class Oracle:
         return there is not None and self.data.read(there.task_id).output_order > task.output_order
 
     def _check_end(self, old: Task, new: Task) -> None:
+        if new.over and not old.over:
+            self._hold(
+                (new.task_id, new.generation) in self.announced | self._unsent(), "I13 an end was written unannounced"
+            )
         if new.status is Status.FAILED and old.status is not Status.FAILED:
             self._hold(bool(new.error_code and new.error_message), "I9 failed without a reason")
         self._hold(new.error_code != "bug" or old.error_code == "bug", "I9 an unforeseen error ended an attempt")
         if new.error_code == "superseded" and old.status is not Status.CANCELLED:
             self._hold(self._has_successor(new), "I6 superseded by a task that has not committed")
+
+    def _unsent(self) -> set[tuple[str, int]]:
+        """The ends that the reconciler is to announce."""
+        words = (name.split() for name in self.data.read_aside(FARM, ASIDE.UNSENT))
+        return {(task_id, int(generation)) for task_id, generation in words}
 
     def _has_successor(self, task: Task) -> bool:
         """Whether a newer task of the same input is sure to publish."""
@@ -251,6 +263,8 @@ class Oracle:
 
     def check_rest(self, killed: set[tuple[str, int]]) -> Counter[str]:
         """Nothing is left behind without an excuse; how often each excuse was needed."""
+        ends = {(t.task_id, t.generation) for t in map(self.data.read, self.data.items) if t.over}
+        self._hold(ends <= self.announced, "I13 the callback's message of an end was never sent")
         reasons: Counter[str] = Counter()
         for made in self.readers.uploads.values():
             attempt = (made.task_id, made.epoch)

@@ -22,7 +22,7 @@ from tests.model.cast import World
 from tests.model.chances import USUAL, Chances
 from tests.model.clockwork import Clockwork, Violation
 from tests.model.encoder import KINDS, SimEncoder
-from tests.model.mail import SimQueue
+from tests.model.mail import SimCallbacks, SimQueue
 from tests.model.mutations import MUTATIONS
 from tests.model.oracle import Oracle
 from tests.model.table import SimTable
@@ -60,6 +60,8 @@ def _settings() -> Settings:
         dynamodb_table="tasks", sqs_queue_url="https://sqs.eu-west-1.amazonaws.com/1/tasks", lease=60.0,
         default_transcode_types=("mp4_standard", "mp4_smooth", "thumbnail"),
         output_key_template="{input_bucket}/{input_key}/{type}.{ext}",
+        callback_queue_url="https://sqs.eu-west-1.amazonaws.com/1/callbacks", default_callback="orders",
+        callback_targets=("orders=https://orders.example.com/hook",), callback_secrets=("orders=0123456789abcdef",),
     )  # fmt: skip
 
 
@@ -96,8 +98,11 @@ def _world(clock: Clockwork, scratch: Path) -> World:
     oracle = Oracle(clock)
     table, bucket = SimTable(clock, oracle), SimBucket(clock, oracle)
     oracle.data, oracle.readers = table.data, bucket
-    mail, notes = SimQueue(clock), SimQueue(clock)
-    return World(clock, oracle, table, bucket, mail, notes, SimEncoder(clock), _presets(), _settings(), scratch)
+    mail, notes, callbacks = SimQueue(clock), SimQueue(clock), SimCallbacks(clock)
+    oracle.announced = callbacks.sent
+    return World(
+        clock, oracle, table, bucket, mail, notes, callbacks, SimEncoder(clock), _presets(), _settings(), scratch
+    )
 
 
 def _run(world: World, seed: int) -> Outcome:

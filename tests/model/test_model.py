@@ -34,7 +34,7 @@ NOTICED = {
     "no_roll_forward": ("I6", "deaths"),
     "no_resend": ("I6", "deaths"),
     "no_rescue": ("I6", "deaths"),
-    "blind_cancel": ("I2 I3", "cancels"),
+    "blind_cancel": ("I2 I3 I11", "cancels"),
     "commit_ignores_cancel": ("I8", "cancels"),
     "unknown_is_failure": ("I5 I6", "silence"),
     "rescue_resets_attempts": ("I7", "deaths"),
@@ -55,6 +55,8 @@ NOTICED = {
     "close_before_visible": ("I5", "calm"),
     "no_heartbeat": ("I7", "calm"),
     "early_message_is_eaten": ("I6", "silence"),
+    "ends_in_silence": ("I13", "calm"),
+    "unsent_is_forgotten": ("I13", "silence"),
     # What the simulation found in the real code, put back.
     "wish_without_attempt": ("I8", "cancels"),
     "folder_of_the_task": ("I9 I11", "pauses"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FakeEncoder, FolderStorage, ListQueue, MemoryTasks
+from tests.fakes import FakeClock, FakeEncoder, FolderStorage, ListCallbacks, ListQueue, MemoryTasks
 from transcode import presets as preset_files
 from transcode.attempt import Tools
 from transcode.ffmpeg.probe import Source, Video
@@ -36,6 +36,7 @@ class Farm:
     store: MemoryTasks
     storage: FolderStorage
     queue: ListQueue
+    callbacks: ListCallbacks
     encoder: FakeEncoder
     desk: Desk
     tools: Tools
@@ -56,9 +57,10 @@ def farm(settings: Settings, tmp_path: Path) -> Farm:
     clock = FakeClock()
     store, storage, queue = MemoryTasks(clock), FolderStorage(tmp_path / "s3", clock), ListQueue()
     encoder, stopping = FakeEncoder(SOURCE), [False]
-    desk = Desk(store, storage, queue, preset_files.load(), settings, clock)
+    callbacks = ListCallbacks()
+    desk = Desk(store, storage, queue, callbacks, preset_files.load(), settings, clock)
     tools = Tools(desk, encoder, "cpu@test", tmp_path / "scratch", lambda: stopping[0])
-    return Farm(clock, store, storage, queue, encoder, desk, tools, stopping)
+    return Farm(clock, store, storage, queue, callbacks, encoder, desk, tools, stopping)
 
 
 @pytest.fixture

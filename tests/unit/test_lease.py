@@ -19,11 +19,11 @@ from transcode.task import Task
 def held(farm: Farm) -> Task:
     farm.storage.put("in-bucket", "film.mp4", b"film")
     task = submit.add(farm.desk, "in-bucket", "film.mp4")
-    return ledger.move(farm.store, farm.store.read(task.task_id), lambda t: steps.claimed(t, "me", "w", farm.clock()))
+    return ledger.move(farm.desk, farm.store.read(task.task_id), lambda t: steps.claimed(t, "me", "w", farm.clock()))
 
 
 def lease_of(farm: Farm, task: Task, letter: Letter, seconds: float = 0.15) -> Lease:
-    return Lease(farm.store, task, letter, farm.clock, seconds, lambda: farm.stopping[0])
+    return Lease(farm.desk, task, letter, seconds, lambda: farm.stopping[0])
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -63,7 +63,7 @@ def test_a_lease_taken_by_another_stops_the_work_and_leaves_the_message_alone(
 def _stolen(farm: Farm, held: Task) -> bool:
     try:
         step = lambda t: steps.claimed(t, "rival", "w2", farm.clock() + 1000)  # noqa: E731
-        return ledger.move(farm.store, farm.store.read(held.task_id), step).owner == "rival"
+        return ledger.move(farm.desk, farm.store.read(held.task_id), step).owner == "rival"
     except TranscodeError:
         return False
 

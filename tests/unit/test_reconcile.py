@@ -20,7 +20,7 @@ def task(farm: Farm) -> Task:
 
 
 def claim(farm: Farm, task: Task) -> Task:
-    return ledger.move(farm.store, farm.store.read(task.task_id), lambda t: steps.claimed(t, "w", "w", farm.clock()))
+    return ledger.move(farm.desk, farm.store.read(task.task_id), lambda t: steps.claimed(t, "w", "w", farm.clock()))
 
 
 def sweep(farm: Farm) -> int:
@@ -102,7 +102,7 @@ def test_a_committed_task_of_a_dead_worker_is_published(
     assert done.status is Status.COMPLETED
     for output in done.outputs.values():
         assert farm.storage.data("out-bucket", output.key)
-    assert publish.roll_forward(farm.store, farm.storage, done, farm.clock).status is Status.COMPLETED
+    assert publish.roll_forward(farm.desk, done).status is Status.COMPLETED
 
 
 def test_older_pending_tasks_are_walked_a_page_per_pass(farm: Farm) -> None:

@@ -95,14 +95,14 @@ def test_a_message_of_an_unknown_task_is_done_with(farm: Farm, letter: Letter) -
 
 
 def test_a_second_message_waits_while_the_first_worker_holds_the_task(farm: Farm, task: Task, letter: Letter) -> None:
-    ledger.move(farm.store, now(farm, task), lambda t: steps.claimed(t, "other", "w", farm.clock()))
+    ledger.move(farm.desk, now(farm, task), lambda t: steps.claimed(t, "other", "w", farm.clock()))
     with pytest.raises(Busy) as busy:
         run(task.task_id, letter, farm.tools)
     assert 60 < busy.value.seconds <= 70
 
 
 def test_a_silent_workers_task_is_taken_over_with_a_higher_epoch(farm: Farm, task: Task, letter: Letter) -> None:
-    ledger.move(farm.store, now(farm, task), lambda t: steps.claimed(t, "dead", "w", farm.clock()))
+    ledger.move(farm.desk, now(farm, task), lambda t: steps.claimed(t, "dead", "w", farm.clock()))
     farm.clock.advance(70)
     run(task.task_id, letter, farm.tools)
     done = now(farm, task)
@@ -177,7 +177,7 @@ def test_a_cancel_that_only_the_record_knows_is_found_by_the_commit(farm: Farm, 
 
     def cancelled_quietly(job: RenderJob) -> Iterator[Rendition | TypeFailure]:
         yield from render(job)
-        ledger.move(farm.store, now(farm, task), lambda t: steps.cancel_asked(t, farm.clock()))
+        ledger.move(farm.desk, now(farm, task), lambda t: steps.cancel_asked(t, farm.clock()))
 
     farm.encoder.render = cancelled_quietly  # type: ignore[method-assign]
     run(task.task_id, letter, farm.tools)
@@ -199,7 +199,7 @@ def test_a_worker_that_lost_its_lease_publishes_nothing(farm: Farm, task: Task, 
     def overtaken(job: RenderJob) -> Iterator[Rendition | TypeFailure]:
         yield from render(job)
         farm.clock.advance(100)
-        ledger.move(farm.store, now(farm, task), lambda t: steps.claimed(t, "rival", "w2", farm.clock()))
+        ledger.move(farm.desk, now(farm, task), lambda t: steps.claimed(t, "rival", "w2", farm.clock()))
 
     farm.encoder.render = overtaken  # type: ignore[method-assign]
     with pytest.raises(Busy):
@@ -354,7 +354,7 @@ def test_a_commit_whose_answer_came_after_the_reconciler_had_published_counts(
     def overtaken(old: Task, new: Task) -> None:
         save(old, new)
         if new.phase is Phase.PUBLISHING:
-            publish.roll_forward(farm.store, farm.storage, farm.store.read(task.task_id), farm.clock)
+            publish.roll_forward(farm.desk, farm.store.read(task.task_id))
             raise Unknown("no answer")
 
     farm.store.save = overtaken  # type: ignore[method-assign]

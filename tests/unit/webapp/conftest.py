@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.fakes import FakeClock, FolderStorage, ListQueue, MemoryTasks
+from tests.fakes import FakeClock, FolderStorage, LetterList, ListCallbacks, ListQueue, MemoryTasks
 from transcode import presets
 from transcode import settings as env
 from transcode.ports import Counts
@@ -46,6 +46,7 @@ class Bench:
     store: MemoryTasks
     storage: FolderStorage
     queue: ListQueue
+    dead_letters: LetterList = field(default_factory=LetterList)
     counts: Counts = field(default_factory=lambda: Counts(waiting=3, in_flight=2, delayed=1, dead=4))
 
     def deps(self, **other: Any) -> Deps:
@@ -55,7 +56,9 @@ class Bench:
             store=self.store,
             storage=self.storage,
             queue=self.queue,
+            callbacks=ListCallbacks(),
             counts=lambda: self.counts,
+            dead_letters=self.dead_letters,
             readiness=Readiness({"queue": lambda: None, "table": lambda: None, "buckets": lambda: None}),
             clock=self.clock,
         )

@@ -245,3 +245,46 @@ def test_a_priority_that_there_is_not_is_refused_with_those_that_there_are(clien
     response = add(client, priority="asap")
     assert refused(response) == ("validation_failed", [["body", "priority"]])
     assert "'normal' or 'urgent'" in response.get_json()["error"]
+
+
+CALLBACKS: dict[str, Any] = {
+    "callback_targets": ("orders=https://orders.example.com/hook", "billing=https://billing.example.com/"),
+    "callback_secrets": (SecretStr("orders=0123456789abcdef"), SecretStr("billing=0123456789abcdef")),
+    "callback_queue_url": "https://sqs.eu-west-1.amazonaws.com/1/callbacks",
+}
+
+
+def test_a_callback_names_a_target_of_the_operator(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(**CALLBACKS)
+    bench.storage.put("videos", "holiday/beach.mp4", b"a video")
+    client = bench.app().test_client()
+    made = task_id(add(client, callback="orders"))
+    assert client.get(f"/api/tasks/{made}").get_json()["callback"] == "orders"
+    assert client.get(f"/api/tasks/{made}").get_json()["callback_delivery"] is None
+    assert client.get(f"/api/tasks/{task_id(add(client))}").get_json()["callback"] is None
+    bench.store.merge_aside(made, "callback", {"state": "waiting", "attempts": 2, "status": 500, "error": "No."})
+    told = client.get(f"/api/tasks/{made}").get_json()["callback_delivery"]
+    assert (told["state"], told["attempts"], told["status"], told["next_at"]) == ("waiting", 2, 500, None)
+    response = add(client, callback="https://evil.example.com/")
+    assert refused(response) == ("unknown_callback", [["body", "callback"]])
+    assert "these are: orders, billing" in response.get_json()["error"]
+
+
+def test_a_callback_where_none_is_set_up_is_refused(client: FlaskClient) -> None:
+    assert refused(add(client, callback="orders")) == ("unknown_callback", [["body", "callback"]])
+
+
+def test_tasks_that_name_no_target_have_the_default_one(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(**CALLBACKS, default_callback="billing")
+    bench.storage.put("videos", "holiday/beach.mp4", b"a video")
+    client = bench.app().test_client()
+    assert add(client).get_json()["task"]["callback"] == "billing"
+    assert add(client, callback="orders").get_json()["task"]["callback"] == "orders"
+
+
+def test_another_callback_under_the_same_key_is_another_request(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(**CALLBACKS)
+    bench.storage.put("videos", "holiday/beach.mp4", b"a video")
+    client = bench.app().test_client()
+    task_id(add(client, "k", callback="orders"))
+    assert refused(add(client, "k", callback="billing"))[0] == "idempotency_key_reused"

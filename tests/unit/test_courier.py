@@ -1,0 +1,177 @@
+"""The courier: messages to a real receiver on this machine, which answers well, badly, or not at all."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.unit.conftest import Farm
+from transcode import callback, submit
+from transcode.aws.sqs import Received
+from transcode.errors import ServiceUnavailable
+from transcode.ports import Callback
+from transcode.targets import Target
+from transcode.task import ASIDE, Task
+from workers.courier import Courier, Post, Rest
+
+
+@dataclass
+class Box:
+    """The callback queue: what was deleted, and for how long what was held."""
+
+    deleted: list[str] = field(default_factory=list)
+    held: dict[str, float] = field(default_factory=dict)
+
+    def receive(self, wait: int) -> list[Received]:
+        return []
+
+    def delete(self, message: Received) -> None:
+        self.deleted.append(message.id)
+
+    def extend(self, message: Received, seconds: float) -> None:
+        self.held[message.id] = seconds
+
+
+class Receiver(ThreadingHTTPServer):
+    """It notes what it is sent, and answers with `status`; to 302 with an address of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status, self.got = 204, list[tuple[str, bytes]]()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.headers["webhook-id"], body))
+        self.send_response(self.server.status)
+        self.send_header("Location", self.server.url)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture
+def courier(farm: Farm, receiver: Receiver, box: Box) -> Courier:
+    # Nobody listens at port 9.
+    known = {"orders": Target("orders", receiver.url, (b"0123456789abcdef",)),
+             "away": Target("away", "http://127.0.0.1:9/hook", (b"0123456789abcdef",))}  # fmt: skip
+    return Courier(farm.store, box, known, farm.clock, Post())
+
+
+def over(farm: Farm, key: str = "film.mp4", target: str = "orders") -> Task:
+    """A cancelled task that `target` is to hear of."""
+    farm.storage.put("in-bucket", key, b"film")
+    made = submit.add(farm.desk, "in-bucket", key)
+    farm.store.items[made.task_id]["callback"] = target
+    return submit.cancel(farm.desk, made.task_id)
+
+
+def letter(task: Task, name: str = "m", sent_at: float = 0.0) -> Received:
+    asked = Callback(task.task_id, task.generation, task.callback, sent_at)
+    return Received(name, f"receipt of {name}", callback.write(asked), 1)
+
+
+def kept(farm: Farm, task: Task) -> dict[str, object]:
+    return farm.store.read_aside(task.task_id, ASIDE.CALLBACK)
+
+
+def test_an_end_is_delivered_and_its_message_deleted(
+    farm: Farm, courier: Courier, receiver: Receiver, box: Box
+) -> None:
+    task = over(farm)
+    courier.deal([letter(task)], Rest())
+    assert receiver.got == [(f"{task.task_id}.0", callback.body(task))]
+    assert (box.deleted, kept(farm, task)["state"]) == (["m"], "delivered")
+
+
+def test_copies_of_a_message_deliver_nothing_more(farm: Farm, courier: Courier, receiver: Receiver, box: Box) -> None:
+    task = over(farm)
+    for name in ("m", "copy"):
+        courier.deal([letter(task, name)], Rest())
+    assert len(receiver.got) == 1
+    assert box.deleted == ["m", "copy"]
+
+
+@pytest.mark.parametrize("status", [500, 302])
+def test_a_receiver_that_refuses_is_tried_again_and_no_redirect_is_followed(
+    farm: Farm, courier: Courier, receiver: Receiver, box: Box, status: int
+) -> None:
+    task, receiver.status = over(farm), status
+    courier.deal([letter(task)], Rest())
+    assert len(receiver.got) == 1
+    assert (box.deleted, box.held) == ([], {"m": 10.0})
+    assert kept(farm, task)["error"] == f"The target orders answered {status}."
+    farm.clock.advance(10)
+    receiver.status = 200
+    courier.deal([letter(task)], Rest())
+    assert (kept(farm, task)["attempts"], kept(farm, task)["state"], box.deleted) == (2, "delivered", ["m"])
+
+
+def test_a_target_that_is_away_rests_and_holds_up_no_other(
+    farm: Farm, courier: Courier, receiver: Receiver, box: Box
+) -> None:
+    rest = Rest()
+    first, second, other = over(farm, "a.mp4", "away"), over(farm, "b.mp4", "away"), over(farm, "c.mp4")
+    courier.deal([letter(first, "first")], rest)
+    assert "did not answer" in str(kept(farm, first)["error"])
+    courier.deal([letter(second, "second"), letter(other, "other")], rest)
+    # It rests: nothing was tried, so nothing counts.
+    assert kept(farm, second) == {}
+    assert 0 < box.held["second"] <= 30
+    assert box.deleted == ["other"]
+
+
+def test_a_target_that_is_configured_no_more_is_told_of(farm: Farm, courier: Courier, box: Box) -> None:
+    task = over(farm, target="billing")
+    courier.deal([letter(task)], Rest())
+    assert kept(farm, task)["error"] == "CALLBACK_TARGETS names no 'billing' (any more)."
+    assert box.held == {"m": 10.0}
+
+
+def test_what_is_not_over_waits_and_what_is_pointless_goes(farm: Farm, courier: Courier, box: Box) -> None:
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    task = submit.add(farm.desk, "in-bucket", "film.mp4")
+    courier.deal([letter(task, "early", farm.clock())], Rest())
+    farm.store.items.clear()
+    courier.deal([letter(task, "gone")], Rest())
+    assert (box.held, box.deleted) == ({"early": 15.0}, ["gone"])
+
+
+def test_rubbish_and_an_outage_take_no_other_message_along(
+    farm: Farm, courier: Courier, receiver: Receiver, box: Box
+) -> None:
+    task = over(farm)
+    courier.deal([Received("rubbish", "r", "no json", 1), letter(task)], Rest())
+    assert box.deleted == ["m"]
+    later = over(farm, "later.mp4")
+
+    def away(*_: object) -> None:
+        raise ServiceUnavailable("no DynamoDB")
+
+    farm.store.read = away  # type: ignore[method-assign, assignment]
+    courier.deal([letter(later, "later")], Rest())
+    assert (box.deleted, len(receiver.got)) == (["m"], 1)

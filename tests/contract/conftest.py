@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.client import BaseClient
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from moto.server import ThreadedMotoServer
@@ -105,6 +106,20 @@ class _Body:
 
     def read(self, *_: Any, **__: Any) -> bytes:
         return self._data
+
+
+@pytest.fixture
+def made_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of every call of AWS from now on, in order."""
+    found: list[str] = []
+    make: Any = BaseClient._make_api_call
+
+    def noted(client: Any, operation: str, arguments: Any) -> Any:
+        found.append(operation)
+        return make(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    return found
 
 
 @pytest.fixture

@@ -1,15 +1,19 @@
 """`provision`: what it makes works together, and doing it again changes nothing."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kombu.transport.SQS.SNS import SNS
 
 from tests.contract.conftest import INPUT, OUTPUT, TABLE, Line
 from transcode import events
 from transcode.aws import clients
 from transcode.aws import provision as module
-from transcode.aws.provision import Provisioned, provision
+from transcode.aws.place import Place
+from transcode.aws.provision import Provisioned, plan, provision
+from transcode.aws.provisioning.shapes import TOPIC_TAGS, Wishes
 from transcode.aws.sqs import EventQueue
 from transcode.errors import ServiceUnavailable, SettingsError
 from transcode.events import Upload
@@ -151,18 +155,139 @@ def test_the_table_is_exactly_as_existing_ones(account: Settings, provisioned: P
     assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires_at")
 
 
-@pytest.mark.parametrize(
-    ("key", "told"), [("id", "another key"), ("task_id", "no index date-index on date_partition")]
-)  # fmt: skip
-def test_a_table_of_another_shape_is_refused(account: Settings, key: str, told: str) -> None:
+def test_a_table_of_another_key_is_refused_before_anything_is_made(account: Settings) -> None:
     clients.dynamodb(account).create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
     )
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match="another key"):
         provision(account)
+    assert clients.s3(account).list_buckets()["Buckets"] == []
+
+
+# What every call that only looks begins with.
+LOOKS = ("Head", "Get", "List", "Describe")
+
+
+def test_a_plan_looks_and_changes_nothing(account: Settings, made_calls: list[str]) -> None:
+    wishes = Wishes(("https://farm.example.com",), control_prefix="transcode-tasks-", recovery=True)
+    wanted = plan(account, wishes)
+    assert [name for name in made_calls if not name.startswith(LOOKS)] == []
+    done = provision(account, wishes=wishes)
+    assert [step.line for step in wanted.steps] == done.steps
+    assert any(not name.startswith(LOOKS) for name in made_calls)
+    assert plan(account, wishes).steps == ()
+
+
+def test_each_line_is_told_when_it_is_done(account: Settings, made_calls: list[str]) -> None:
+    told: list[tuple[str, int]] = []
+    done = provision(account, tell=lambda line: told.append((line, len(made_calls))))
+    assert [line for line, _ in told] == done.steps
+    counts = [count for _, count in told]
+    assert counts == sorted(set(counts)), "each step makes a call before it is told"
+
+
+@pytest.mark.parametrize("bucket", [INPUT, OUTPUT])
+def test_buckets_are_encrypted_closed_and_cleaned(account: Settings, provisioned: Provisioned, bucket: str) -> None:
+    client = clients.s3(account)
+    [rule] = client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    assert set(client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+    [cleaning] = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert cleaning["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+
+def test_another_key_and_a_public_bucket_are_left_and_told(account: Settings, provisioned: Provisioned) -> None:
+    client = clients.s3(account)
+    key: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "k"}}]}
+    client.put_bucket_encryption(Bucket=OUTPUT, ServerSideEncryptionConfiguration=key)
+    client.delete_public_access_block(Bucket=OUTPUT)
+    client.put_bucket_acl(Bucket=OUTPUT, ACL="public-read")
+    again = provision(account)
+    assert again.steps == []
+    assert [line for line in again.remarks if "kms:GenerateDataKey" in line]
+    assert [line for line in again.remarks if "not wholly closed" in line]
+    client.put_bucket_acl(Bucket=OUTPUT, ACL="private")
+    assert provision(account).steps == [f"Bucket {OUTPUT}: close it to the public"]
+
+
+class TestPagesThatUpload:
+    def rules(self, account: Settings) -> list[Any]:
+        return [*clients.s3(account).get_bucket_cors(Bucket=INPUT)["CORSRules"]]
+
+    def test_without_an_origin_a_remark_says_so(self, account: Settings, provisioned: Provisioned) -> None:
+        assert [line for line in provisioned.remarks if "--admin-origin" in line]
+
+    def test_the_admin_may_post_beside_the_rules_of_others(self, account: Settings, provisioned: Provisioned) -> None:
+        theirs: Any = {"ID": "theirs", "AllowedOrigins": ["https://else.example.com"], "AllowedMethods": ["GET"]}
+        clients.s3(account).put_bucket_cors(Bucket=INPUT, CORSConfiguration={"CORSRules": [theirs]})
+        provision(account, wishes=Wishes(("https://old.example.com",)))
+        provision(account, wishes=Wishes(("https://farm.example.com",)))
+        first, ours = self.rules(account)
+        assert first["ID"] == "theirs"
+        assert (ours["AllowedOrigins"], ours["AllowedMethods"]) == (["https://farm.example.com"], ["POST"])
+        again = provision(account)
+        assert (again.steps, [line for line in again.remarks if "CORS" in line]) == ([], [])
+
+    @pytest.mark.parametrize("origin", ["farm.example.com", "https://farm.example.com/admin", "*", "file:///"])
+    def test_what_is_no_origin_is_refused(self, origin: str) -> None:
+        with pytest.raises(SettingsError, match="no origin"):
+            Wishes((origin,))
+
+
+def test_the_queue_of_callbacks_is_patient(account: Settings) -> None:
+    url = account.sqs_queue_url.replace("transcode-tasks", "transcode-callbacks")
+    provision(account.model_copy(update={"callback_queue_url": url}))
+    found = attributes(account, "transcode-callbacks")
+    policy = json.loads(found["RedrivePolicy"])
+    assert (found["VisibilityTimeout"], int(policy["maxReceiveCount"])) == ("60", 1000)
+    assert policy["deadLetterTargetArn"].endswith(":transcode-callbacks-dlq")
+
+
+def test_queues_are_encrypted_and_dead_letters_are_kept_long(account: Settings) -> None:
+    client = clients.sqs(account)
+    for name in ("transcode-tasks", "transcode-tasks-dlq"):
+        client.create_queue(QueueName=name, Attributes={"SqsManagedSseEnabled": "false"})
+    provision(account)
+    for name in ("transcode-tasks", "transcode-tasks-dlq"):
+        found = attributes(account, name)
+        assert (found["SqsManagedSseEnabled"], found["MessageRetentionPeriod"]) == ("true", "1209600")
+
+
+def test_an_urgent_queue_takes_the_dead_letter_queue_that_the_task_queue_has(account: Settings) -> None:
+    client = clients.sqs(account)
+    client.create_queue(QueueName="own-dlq")
+    policy = {"deadLetterTargetArn": attributes(account, "own-dlq")["QueueArn"], "maxReceiveCount": "5"}
+    client.create_queue(QueueName="transcode-tasks", Attributes={"RedrivePolicy": json.dumps(policy)})
+    url = account.sqs_queue_url.replace("transcode-tasks", "transcode-urgent")
+    done = provision(account.model_copy(update={"urgent_queue_url": url}))
+    assert json.loads(attributes(account, "transcode-urgent")["RedrivePolicy"])["deadLetterTargetArn"].endswith(
+        ":own-dlq"
+    )
+    assert not any("transcode-tasks-dlq" in line for line in done.steps)
+
+
+def topic_tags(account: Settings) -> dict[str, str]:
+    arn = Place.of(account).topic("transcode-tasks-celery-pidbox")
+    return {tag["Key"]: tag["Value"] for tag in clients.sns(account).list_tags_for_resource(ResourceArn=arn)["Tags"]}
+
+
+def test_the_topic_of_remote_control_is_made_once(account: Settings, provisioned: Provisioned) -> None:
+    wishes = Wishes(control_prefix="transcode-tasks-")
+    step = "Topic transcode-tasks-celery-pidbox: create, for remote control"
+    assert provision(account, wishes=wishes).steps == [step]
+    assert provision(account, wishes=wishes).steps == []
+    assert topic_tags(account) == TOPIC_TAGS
+
+
+def test_kombu_gives_the_topic_the_same_tags(account: Settings) -> None:
+    """Where they differ, SNS refuses kombu a topic that is there."""
+    fanout = SNS(SimpleNamespace(canonical_queue_name=lambda _: "transcode-tasks-celery-pidbox"))
+    fanout._client = clients.sns(account)
+    fanout._create_sns_topic("celery.pidbox")
+    assert topic_tags(account) == TOPIC_TAGS
 
 
 class TestNotificationRefusals:

@@ -231,6 +231,12 @@ class TestLists:
         assert walked(store, date="2025-01-15", status=Status.PENDING) == [today.task_id]
         assert walked(store, date="2025-01-14", status=Status.PROCESSING) == []
 
+    def test_a_list_of_one_status_begins_with_the_oldest_on_wish(self, store: TaskStore) -> None:
+        tasks = filled(store, 4)
+        page = store.page(Query(status=Status.PENDING, limit=3, oldest=True))
+        assert [t.task_id for t in page.tasks] == [t.task_id for t in reversed(tasks)][:3]
+        assert page.next_cursor == ""
+
     def test_an_unfiltered_list_walks_back_31_days(self, store: TaskStore) -> None:
         tasks = [a_task(START - n * DAY) for n in (0, 1, 15, 30, 31)]
         for task in tasks:

@@ -182,6 +182,7 @@ GARBAGE = [
     envelope(id=None),
     envelope(eta=12),
     envelope(eta="tomorrow"),
+    envelope(eta="2125-01-15T00:00:00+00:00"),
     envelope(timelimit=["a", "b"]),
     envelope(timelimit=[-1, None]),
     envelope(retries="many"),

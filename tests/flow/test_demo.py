@@ -38,7 +38,7 @@ def test_a_video_of_ones_own_comes_out_in_all_renditions(tmp_path: Path) -> None
     assert "encode" in said
 
 
-@pytest.mark.parametrize("moment", ["Bucket demo-input made", "Started in", "task received"])
+@pytest.mark.parametrize("moment", ["Bucket demo-input: create", "Started in", "task received"])
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
     clip = make(tmp_path / "film.mp4")
     with demo(tmp_path, "--video", str(clip)) as child:

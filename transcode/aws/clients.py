@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.config import Config
 
+from transcode import metrics
 from transcode.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,19 @@ _CONNECT, _READ, _ATTEMPTS = 5, 30, 5
 
 @cache
 def session(settings: Settings) -> boto3.Session:
-    """A session with the settings' credentials, or with boto3's own chain where they name none."""
+    """A session with the settings' credentials, or with boto3's own chain where they name none; it counts requests."""
+    found = _session(settings)
+    # Told of every try, not of every call: tries are what is paid.
+    found.events.register("before-send", _count)
+    return found
+
+
+def _count(event_name: str, **_: Any) -> None:
+    service, operation = event_name.split(".")[1:3]
+    metrics.asked_aws(service, operation)
+
+
+def _session(settings: Settings) -> boto3.Session:
     if not settings.aws_access_key_id:
         return boto3.Session(region_name=settings.aws_region)
     return boto3.Session(

@@ -37,6 +37,7 @@ class _Partition:
     attribute: str
     value: str
     within: str = ""
+    oldest: bool = False
 
     def question(self) -> dict[str, Any]:
         """The arguments of Query that select it. `status` is a reserved word."""
@@ -51,6 +52,7 @@ class _Partition:
             "KeyConditionExpression": condition,
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
+            "ScanIndexForward": self.oldest,
         }
 
     def start(self, place: Place) -> Item:
@@ -86,7 +88,7 @@ class Lists:
         tasks: list[Task] = []
         for row in self._rows(query, places, now):
             if len(tasks) == query.limit:
-                return Page(tuple(tasks), cursors.write(places, made_for, self._key))
+                return Page(tuple(tasks), "" if query.oldest else cursors.write(places, made_for, self._key))
             # Days follow each other, so one place tells it all; the partitions of a status run side by side.
             places = (places if query.status else {}) | {row.partition: row.place}
             tasks.extend(_readable(row))
@@ -95,9 +97,9 @@ class Lists:
     def _rows(self, query: Query, places: dict[str, Place], now: str) -> Iterator[_Row]:
         if query.status:
             states = (query.status, LEGACY_PENDING) if query.status is Status.PENDING else (query.status,)
-            found = (_Partition("status-index", "status", state, query.date) for state in states)
+            found = (_Partition("status-index", "status", state, query.date, query.oldest) for state in states)
             walks = [self._walk(p, places.get(p.value), query.limit) for p in found]
-            return heapq.merge(*walks, key=lambda row: row.place.created_at, reverse=True)
+            return heapq.merge(*walks, key=lambda row: row.place.created_at, reverse=not query.oldest)
         days = [query.date] if query.date else _last_days(day(now), until=min(places, default=""))
         partitions = (_Partition("date-index", "date_partition", one) for one in days)
         return chain.from_iterable(self._walk(p, places.get(p.value), query.limit) for p in partitions)
@@ -119,7 +121,7 @@ class Lists:
     def _query(self, partition: _Partition, start: Item | None, limit: int) -> tuple[list[Item], Item | None]:
         question = partition.question() | ({"ExclusiveStartKey": start} if start else {})
         with faults.told("Query", f"table {self._table}"):
-            answer = self._client.query(TableName=self._table, ScanIndexForward=False, Limit=limit, **question)
+            answer = self._client.query(TableName=self._table, Limit=limit, **question)
         return list(answer["Items"]), answer.get("LastEvaluatedKey")
 
 

@@ -194,8 +194,9 @@ class TaskQueue(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message of the dead-letter queue: whose it is (None: nobody can read it), when it was sent (a timestamp),
-    how often it was received, looks included. `body` is cut to what people may want to see.
+    """A message of the dead-letter queue. `task_id` is None where nobody can read it.
+
+    `sent_at` is a timestamp; `receive_count` includes looks; `body` is cut to what people may want to see.
     """
 
     id: str
@@ -207,8 +208,9 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """What a look found, oldest first, and how many are out of sight: in somebody's hands, or set aside as unreadable
-    by the bridge.
+    """What a look found, oldest first, and how many are out of sight.
+
+    These are in somebody's hands, or set aside as unreadable by the bridge.
     """
 
     letters: tuple[DeadLetter, ...]

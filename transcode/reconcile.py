@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from transcode import counts, ledger, logs, metrics, publish, steps
+from transcode import counts, ledger, logs, metrics, publish, steps, submit
 from transcode.clock import day, seconds, timestamp
 from transcode.errors import Conflict, NotFound, TranscodeError, WorkerLost
 from transcode.ports import Query
@@ -139,9 +139,13 @@ class Reconciler:
     def _send(self, task: Task) -> bool:
         if not self._wants_message(task):
             return False
-        log.info("Message sent again", task_id=task.task_id, sent_before=task.send_count)
-        deliver(self.desk, task)
+        self._send_again(task, 0.0)
         return True
+
+    def _send_again(self, task: Task, delay: float) -> None:
+        submit.send(self.desk, task, delay)
+        log.info("Message sent again", task_id=task.task_id, sent_before=task.send_count)
+        ledger.move(self.desk, task, lambda t: steps.sent(t, self.desk.clock()))
 
     def _eaten(self, task: Task, now: float) -> bool:
         """Whether the task's message may have gone with a purge: SQS deletes for a minute on."""
@@ -172,5 +176,6 @@ class Reconciler:
             return True
         if task.status is Status.PENDING:
             log.warning("Dead-lettered task sent again", task_id=task_id, attempts=task.attempts)
-            deliver(self.desk, task, max(0.0, task.not_before - self.desk.clock()))
+            with suppress(Conflict):
+                self._send_again(task, max(0.0, task.not_before - self.desk.clock()))
         return True

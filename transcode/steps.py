@@ -35,10 +35,27 @@ def _written(task: Task, now: float, **changes: Any) -> Task:
 
 
 def sent(task: Task, now: float) -> Task:
-    """A message for this task has been sent. It waits since the same moment as before, so that counts for a purge."""
-    return _written(
-        task, now, sent_at=timestamp(now), send_count=task.send_count + 1, updated_at=task.updated_at,
-    )  # fmt: skip
+    """One more message for a waiting task has been sent. It waits since the same moment as before: a purge asks for it.
+
+    Raises:
+        Conflict: it waits no more.
+    """
+    return _noted(task, now, timestamp(now), task.send_count + 1)
+
+
+def unsent(task: Task, now: float) -> Task:
+    """The message that the record of a waiting task speaks of was not sent after all.
+
+    Raises:
+        Conflict: it waits no more.
+    """
+    return _noted(task, now, "", task.send_count - 1)
+
+
+def _noted(task: Task, now: float, sent_at: str, count: int) -> Task:
+    if task.status is not Status.PENDING:
+        raise Conflict(f"The task is {task.status}.")
+    return _written(task, now, sent_at=sent_at, send_count=max(0, count), updated_at=task.updated_at)
 
 
 def lease_over(task: Task, now: float) -> bool:
@@ -151,7 +168,7 @@ def device_failed(task: Task, owner: str, now: float, delay: float, error: Devic
 
 def _pending_again(task: Task, now: float, delay: float, attempts: int, error: TranscodeError) -> Task:
     return _moved(
-        task, Status.PENDING, now, attempts=attempts, not_before=now + delay, sent_at="", send_count=0,
+        task, Status.PENDING, now, attempts=attempts, not_before=now + delay, sent_at=timestamp(now), send_count=1,
         progress=_set_progress(task, TypeState.PENDING), error_code=error.code, error_message=str(error),
     )  # fmt: skip
 
@@ -237,7 +254,7 @@ def retried(task: Task, now: float) -> Task:
         raise Conflict(f"The task is {task.status}; only a failed or cancelled task can be retried.")
     return _moved(
         task, Status.PENDING, now, generation=task.generation + 1, attempts=0, retry_count=0, cancel_requested=False,
-        not_before=now, sent_at="", send_count=0, completed_at="", winner="", device_faults=0,
+        not_before=now, sent_at=timestamp(now), send_count=1, completed_at="", winner="", device_faults=0,
         error_code="", error_message="", error_details=(),
         progress=_set_progress(task, TypeState.PENDING),
     )  # fmt: skip

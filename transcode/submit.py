@@ -1,12 +1,14 @@
 """Step one: an upload or a request becomes a record, then a message. Also retry and cancel.
 
-Record first, message second: a crash in between leaves a record that says it was not sent, and
-`reconcile` sends it. Telling of the same upload twice makes one task.
+Record first, message second. The record says from the start that its message is sent, which saves a write for each
+task; if that fails, it is put right, and what a crash in between leaves unsent, `reconcile` takes for a lost message
+and sends it minutes later. Telling of the same upload twice makes one task.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from transcode import events, ledger, logs, outputs, steps, targets
@@ -27,7 +29,7 @@ from transcode.events import Skipped, Upload
 from transcode.ports import Callbacks, ObjectFacts, ObjectStorage, TaskQueue, TaskStore
 from transcode.presets import Presets
 from transcode.settings import Settings
-from transcode.states import Priority, Status
+from transcode.states import Priority
 from transcode.task import ASIDE, FARM, InputVersion, Task
 
 log = logs.get(__name__)
@@ -204,7 +206,8 @@ def _new(
 ) -> Task:
     days = desk.settings.record_retention_days
     return records.made(
-        task_id, now, input_bucket=bucket, input_key=key, output_bucket=desk.settings.output_bucket,
+        task_id, now, sent_at=timestamp(now), send_count=1, input_bucket=bucket, input_key=key,
+        output_bucket=desk.settings.output_bucket,
         transcode_types=tuple(types), input_version=version, output_order=order or f"{timestamp(now)}#",
         expires_at=int(now) + days * 86400 if days else 0, callback=desk.settings.default_callback,
     )  # fmt: skip
@@ -219,23 +222,25 @@ def _file(desk: Desk, task: Task) -> Task:
 
 
 def deliver(desk: Desk, task: Task, delay: float = 0.0) -> Task:
-    """Send the task's message and note that it was sent. What goes wrong here, `reconcile` puts right."""
+    """Send the message of a task that has just begun to wait. What goes wrong here, `reconcile` puts right."""
     try:
-        # By bucket: SQS lets no bucket's flood hold up the others.
-        desk.queue.send(task.task_id, delay, urgent=task.priority is Priority.URGENT, group=task.input_bucket)
-        return ledger.move(desk, task, lambda t: _note_sent(t, desk.clock()))
-    except Conflict:
-        # A worker was faster: it has the task, so the message has arrived.
-        return task
+        send(desk, task, delay)
     except ServiceUnavailable as exc:
         log.warning("Message not sent, will be", task_id=task.task_id, error=str(exc))
-        return task
+        # A worker that has the task got the message after all; a record that cannot be reached now is left as it is.
+        with suppress(Conflict, ServiceUnavailable):
+            return ledger.move(desk, task, lambda t: steps.unsent(t, desk.clock()))
+    return task
 
 
-def _note_sent(task: Task, now: float) -> Task:
-    if task.status is not Status.PENDING:
-        raise Conflict(f"The task is {task.status}.")
-    return steps.sent(task, now)
+def send(desk: Desk, task: Task, delay: float) -> None:
+    """Send a task's message, seen by workers after `delay` seconds.
+
+    Raises:
+        ServiceUnavailable: it was not sent, or the answer was lost.
+    """
+    # By bucket: SQS lets no bucket's flood hold up the others.
+    desk.queue.send(task.task_id, delay, urgent=task.priority is Priority.URGENT, group=task.input_bucket)
 
 
 def retry(desk: Desk, task_id: str) -> Task:

@@ -63,7 +63,6 @@ def called(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
         "POLL_INTERVAL": "1s", "LEASE": "8s",
     }  # fmt: skip
     with Farm(tmp_path_factory.mktemp("callbacks"), callback_queue="flow-callbacks", **changes) as farm:
-        farm.sqs.create_queue(QueueName="flow-callbacks")  # TEMP
         for name in ("api", "bridge", "worker"):
             farm.start(name)
         farm.ready()

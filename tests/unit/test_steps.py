@@ -155,7 +155,8 @@ class TestHolder:
 
     def test_handing_back_waits_and_asks_for_a_new_message(self) -> None:
         task = steps.handed_back(working(sent_at="x"), "me", START, 30, counted=True, error=WHY)
-        assert (task.status, task.attempts, task.not_before, task.sent_at) == ("pending", 1, START + 30, "")
+        assert (task.status, task.attempts, task.not_before) == ("pending", 1, START + 30)
+        assert (task.sent_at, task.send_count) == (timestamp(START), 1)
         assert (task.error_code, task.error_message) == ("ffmpeg_failed", "It failed.")
         assert (task.owner, task.phase, task.lease_until, task.epoch) == ("", None, 0, 1)
 
@@ -295,6 +296,18 @@ class TestRetry:
 def test_a_sent_message_is_counted() -> None:
     task = steps.sent(steps.sent(pending(), START), START + 1)
     assert (task.send_count, task.sent_at, task.ver) == (2, timestamp(START + 1), 2)
+
+
+def test_a_message_that_was_not_sent_after_all_counts_no_more() -> None:
+    task = steps.unsent(steps.sent(pending(), START), START + 1)
+    assert (task.send_count, task.sent_at, task.ver) == (0, "", 2)
+    assert steps.unsent(pending(), START).send_count == 0
+
+
+def test_of_a_task_that_waits_no_more_no_message_is_noted() -> None:
+    for step in (steps.sent, steps.unsent):
+        with pytest.raises(Conflict, match="processing"):
+            step(working(), START)
 
 
 @anytime

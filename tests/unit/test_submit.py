@@ -41,7 +41,8 @@ def test_an_upload_becomes_a_record_and_a_message_that_carries_its_id(farm: Farm
     assert (stored.status, stored.input_key, stored.date_partition) == (Status.PENDING, "a/film.mp4", "2025-01-15")
     assert stored.transcode_types == ("mp4_standard", "mp4_smooth", "thumbnail")
     assert stored.progress == dict.fromkeys(stored.transcode_types, "pending")
-    assert stored.sent_at
+    # Said in the one write that makes it: sending needs no other.
+    assert (stored.sent_at, stored.send_count, stored.ver) == ("2025-01-15T10:00:00.000000Z", 1, 0)
     assert farm.queue.ids == [task.task_id]
 
 

@@ -24,8 +24,8 @@ log = logs.get(__name__)
 PASSES_PER_LEASE = 4
 # Seconds that a submitter gets to send its own message before we do.
 _GRACE = 5.0
-# Seconds until a sent message of a waiting task is sent again; doubled each time, at most an hour.
-_RESEND, _RESEND_MOST = 240.0, 3600.0
+# Leases until a sent message of a waiting task is sent again, doubled each time; in seconds, at most an hour.
+_RESEND, _RESEND_MOST = 4, 3600.0
 # Seconds until the next attempt after a worker was lost.
 _RESCUE_DELAY = 1.0
 _PAGE = 100
@@ -162,7 +162,7 @@ class Reconciler:
             return True
         if not task.sent_at:
             return now - seconds(task.updated_at or task.created_at) > _GRACE
-        wait = min(_RESEND_MOST, _RESEND * 2 ** max(0, task.send_count - 1))
+        wait = min(_RESEND_MOST, _RESEND * self.desk.settings.lease * 2 ** max(0, task.send_count - 1))
         return bool(now - max(seconds(task.sent_at), task.not_before) > wait)
 
     def dead_letter(self, task_id: str) -> bool:

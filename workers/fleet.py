@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from types import FrameType
 
-from transcode import logs, settings
+from transcode import logs, metrics, settings
 from transcode.clock import Clock
 from transcode.ffmpeg import binaries, gpu, nvml, seen
 from transcode.ffmpeg.binaries import Tools
@@ -53,6 +53,11 @@ def run() -> int:
     """
     found = settings.load()
     logs.configure(found.log_level, found.log_format, "fleet")
+    if found.metrics_port:
+        folder = found.temp_dir / "metrics"
+        # Before any node starts: they find the folder in their environment.
+        metrics.share(folder)
+        metrics.serve(found.metrics_port, folder)
     cards = visible_cards()
     if not cards:
         log.info("No GPU, the CPU does the work", why=nvml.trouble() or "Driver or CUDA_VISIBLE_DEVICES leave none.")

@@ -18,7 +18,7 @@ from kombu.asynchronous.aws.sqs.connection import AsyncSQSConnection
 from kombu.transport import SQS
 from kombu.utils.encoding import bytes_to_str
 
-from transcode import logs
+from transcode import logs, metrics
 
 log = logs.get(__name__)
 
@@ -141,6 +141,8 @@ class PollingChannel(SQS.Channel):
         if queue in self._polling:
             return None
         self._polling.add(queue)
+        # curl sends it, not the client whose requests are counted elsewhere.
+        metrics.asked_aws("sqs", "ReceiveMessage")
         try:
             return super()._get_async(queue, count, callback=callback)
         except BOTO_ERRORS as exc:

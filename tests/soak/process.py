@@ -21,7 +21,6 @@ SHORT: list[tuple[ModuleType, str, float]] = [
     (steps, "MARGIN", 1.0),
     (bridge, "_REST", 1.0),
     (reconcile, "_GRACE", 2.0),
-    (reconcile, "_RESEND", 12.0),
     (reconcile, "_PURGE_LASTS", 3.0),
     (retries, "FIRST_DELAY", 1.0),
     (tasks, "_LATER", 2.0),
@@ -48,7 +47,7 @@ def main() -> None:
     if os.environ.get("SOAK_TIMERS") != "product":
         shorten()
     if what == "api":
-        from cli.main import api
+        from cli.serving import api
 
         api()
     elif what == "bridge":

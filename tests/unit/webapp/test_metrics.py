@@ -20,11 +20,15 @@ from pydantic import SecretStr
 
 from tests.fakes import MemoryTasks
 from tests.farm import free_port, until
+from tests.unit.test_roll import a_worker
 from tests.unit.webapp.conftest import KEY, Bench
 from tests.unit.webapp.test_start import SETTINGS, python
+from transcode import roll
+from transcode.clock import timestamp
 from transcode.errors import ServiceUnavailable
-from transcode.task import FARM
-from webapp import meters
+from transcode.roll import Aside, Load
+from transcode.task import ASIDE, FARM, Task, made
+from webapp import gauges
 
 ROOT = Path(__file__).parents[3]
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -110,13 +114,62 @@ def test_the_farm_is_looked_at_every_ten_seconds_at_most(bench: Bench) -> None:
             asked[0] += 1
             return super().read_asides(*args)
 
-    farm = meters.Farm(bench.deps(store=Counting(bench.clock)), lambda: now[0])
+    farm = gauges.Farm(bench.deps(store=Counting(bench.clock)), lambda: now[0])
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: list(farm.collect()), range(50)))
     assert asked == [1]
     now[0] += 10
     assert list(farm.collect())
     assert asked == [2]
+
+
+def test_the_longest_wait_is_told_and_a_retry_is_not_old(client: FlaskClient, bench: Bench) -> None:
+    name = "transcode_oldest_pending_seconds"
+    assert value(scraped(client), name) == 0
+    now = bench.clock()
+    old, newer = waiting(now - 900), waiting(now - 300)
+    retried = old.model_copy(update={"task_id": "retried", "updated_at": timestamp(now - 2)})
+    delayed = old.model_copy(update={"task_id": "delayed", "not_before": now + 60})
+    for task in (retried, delayed):
+        bench.store.create(task)
+    assert value(scraped(bench.app().test_client()), name) == 2
+    # More than anybody reads: the longest waiting one is found at the other end.
+    crowd = [waiting(now - n / 100) for n in range(150)]
+    for task in (*crowd, newer, old):
+        bench.store.create(task)
+    assert value(scraped(bench.app().test_client()), name) == 900
+
+
+def waiting(at: float) -> Task:
+    return made(f"task-{at}", at, input_bucket="videos", input_key="a.mp4", output_bucket="o", transcode_types=("x",))
+
+
+def test_nodes_cards_and_the_bridge_are_told(client: FlaskClient, bench: Bench) -> None:
+    now = bench.clock()
+    aside = Aside(uuid="GPU-9", name="Tesla T4", node="gpu1", since=timestamp(now), why="It hung.")
+    load = Load(encoder=70, decoder=30, gpu=None, memory_used=10, memory_total=16, temperature=61, sessions=5)
+    works = a_worker("gpu0@here", now, load=load, tasks=("a",), poll_age=3.5, aside=(aside,))
+    sister = a_worker("gpu2@here", now, aside=(aside,))
+    silent = a_worker("gpu0@gone", now - 600, load=load)
+    for worker in (works, sister, silent):
+        bench.store.merge_aside(FARM, roll.page(worker.node), {worker.node: roll.told(worker)})
+    bench.store.merge_aside(FARM, ASIDE.BRIDGE, {"seen_at": timestamp(now - 20)})
+    found = scraped(client)
+    node = {"node": "gpu0@here"}
+    assert value(found, "transcode_worker_tasks", **node) == 1
+    assert value(found, "transcode_worker_capacity", **node) == works.concurrency
+    assert value(found, "transcode_worker_poll_age_seconds", **node) == 3.5
+    assert value(found, "transcode_gpu_busy_percent", **node, part="encoder") == 70
+    assert value(found, "transcode_gpu_busy_percent", **node, part="gpu") is None
+    assert value(found, "transcode_gpu_memory_bytes", **node, state="total") == 16
+    assert value(found, "transcode_gpu_sessions", **node) == 5
+    assert value(found, "transcode_gpu_celsius", **node) == 61
+    assert value(found, "transcode_worker_capacity", node="gpu0@gone") is None
+    assert [labels for name, labels in found if name == "transcode_gpu_aside"] == [
+        (("host", works.host), ("name", "Tesla T4"), ("uuid", "GPU-9")),
+    ]
+    assert value(found, "transcode_bridge_silent_seconds") == pytest.approx(20)
+    assert value(found, "transcode_workers", state="running") == 2
 
 
 def test_it_is_no_part_of_the_apis_description(client: FlaskClient) -> None:

@@ -87,12 +87,13 @@ worker_prefetch_multiplier = 1
 worker_enable_prefetch_count_reduction = False
 # A lost connection is no lost lease: the tasks run on. Celery's default in later releases stops them.
 worker_cancel_long_running_tasks_on_connection_loss = False
-# A countdown holds a message in the worker's memory; we use SQS's delays instead. If a message comes with
-# an ETA all the same, only one may be held so.
-worker_eta_task_limit = 1
+# A countdown holds a message in the worker's memory; we use SQS's delays instead, and `workers/vetting.py`
+# refuses messages with an ETA. No limit of them: Celery takes it for one of all messages that are held, so
+# that `pool_grow` would make a worker take fewer.
+worker_eta_task_limit = None
 # `celery inspect` and `control` work over SNS. False: no mailbox is made and no SNS call happens; a worker
 # that may not use SNS says so once and works without.
-worker_enable_remote_control = True
+worker_enable_remote_control = _settings.remote_control
 # Events (`celery events`, Flower) do not leave a worker on SQS, so none are made.
 worker_send_task_events = False
 task_send_sent_event = False

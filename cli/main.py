@@ -1,4 +1,4 @@
-"""The `transcode` command: each subcommand is a few lines around a module that does the work."""
+"""The `transcode` command: the list of its subcommands, and how it ends. What each does is in a module of its own."""
 
 import os
 import sys
@@ -7,45 +7,50 @@ from typing import Annotated
 
 import typer
 
-from transcode import settings
+from cli import catalogue, changing, config, listing, paper, serving, standing, submitting, watching
 from transcode.errors import SettingsError, TranscodeError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Video in, its
+renditions out: a farm of GPUs over S3, SQS and DynamoDB. Settings come from the environment and config.env.""",
+)
+
+for command in (
+    submitting.submit, standing.status, listing.tasks, listing.task, watching.watch, changing.cancel, changing.retry,
+    changing.purge, catalogue.presets, config.config, serving.worker, serving.bridge, serving.api, serving.start,
+    serving.stop,
+):  # fmt: skip
+    app.command()(command)
 
 
 @app.command()
-def worker() -> None:
-    """Run this machine's worker until it is stopped: a node for each GPU, one on the CPU where there is none."""
-    from workers import fleet
+def provision(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what is missing, change nothing")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    policies: Annotated[
+        bool, typer.Option("--policies", help="print the IAM policy of each role, nothing else")
+    ] = False,
+    admin_origin: Annotated[
+        list[str] | None, typer.Option(help="page that may upload from a browser, like https://farm.example.com")
+    ] = None,
+    recovery: Annotated[
+        bool, typer.Option("--point-in-time-recovery", help="switch it on for the table; AWS bills it by size")
+    ] = False,
+    fill_in: Annotated[
+        bool, typer.Option("--fill-in", help="read all records, and fill in what they lack for the indexes")
+    ] = False,
+) -> None:
+    """Create what is missing in AWS: buckets, queues, notification, table, topic. Doing it again changes nothing."""
+    from cli import provision as provisioning
+    from transcode.aws.provisioning.shapes import Wishes
 
-    raise typer.Exit(fleet.run())
-
-
-@app.command()
-def bridge() -> None:
-    """Turn S3 notifications into tasks, and put right what a crash left behind."""
-    from workers.bridge import main as run_bridge
-
-    run_bridge()
-
-
-@app.command()
-def api() -> None:
-    """Serve the REST API."""
-    settings.check_bind(settings.load())
-    # gunicorn takes this process over, so that signals reach it directly.
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:webapp.gunicorn_conf", "webapp.wsgi:app()"]
-    os.execv(sys.executable, command)  # noqa: S606
-
-
-@app.command()
-def provision() -> None:
-    """Create what is missing in AWS: buckets, queues, notification, table. Running it again changes nothing."""
-    from transcode.aws.provision import provision as create
-
-    made = create(settings.load())
-    for line in made.steps or ["Everything is there already."]:
-        print(line)
+    if policies:
+        raise typer.Exit(provisioning.policies())
+    wishes = Wishes(tuple(admin_origin or ()), recovery=recovery, fill_in=fill_in)
+    raise typer.Exit(provisioning.run(wishes, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()
@@ -77,40 +82,42 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="for programs")]
     raise typer.Exit(surgery.run(as_json=as_json))
 
 
-@app.command()
-def start(names: list[str]) -> None:
-    """Start background services: api, bridge, worker."""
-    from cli import services
-
-    raise typer.Exit(services.start(names))
-
-
-@app.command()
-def stop(names: list[str]) -> None:
-    """Stop background services: api, bridge, worker."""
-    from cli import services
-
-    raise typer.Exit(services.stop(names))
-
-
-@app.command()
-def status() -> None:
-    """Show which services run here, and what waits in the queue."""
-    from cli import services
-
-    raise typer.Exit(services.status())
+# What serves keeps a log, which is to hold the trace of what nobody foresaw.
+_SERVING = frozenset({"worker", "bridge", "api"})
 
 
 def main() -> None:
-    """The entry point. Errors are sentences: exit code 2 for a bad setting, 1 for everything else."""
+    """The entry point. Errors are sentences: exit status 2 for bad usage or settings, 1 for everything else."""
+    for stream in (sys.stdout, sys.stderr):
+        # Whatever a terminal cannot write is no reason to end.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except SettingsError as exc:
-        print(f"The settings are wrong:\n{exc}", file=sys.stderr)
-        sys.exit(2)
+        paper.note("The settings are wrong:")
+        _end(2, exc)
     except TranscodeError as exc:
-        print(exc, file=sys.stderr)
-        sys.exit(1)
+        _end(1, exc)
+    except Exception as exc:
+        if _SERVING & set(sys.argv[1:2]) or os.environ.get("LOG_LEVEL") == "DEBUG":
+            raise
+        _end(1, f"{type(exc).__name__}: {exc} (LOG_LEVEL=DEBUG shows where.)")
+    finally:
+        _flush()
+
+
+def _end(status: int, words: object) -> None:
+    for line in str(words).splitlines():
+        paper.note(line)
+    sys.exit(status)
+
+
+def _flush() -> None:
+    """Write what is left; where nobody reads it any more (`| head`), drop it without a word."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

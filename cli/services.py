@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 
 from transcode import settings
-from transcode.aws.sqs import Queues
 from transcode.errors import TranscodeError
 
 FOLDER = Path(".run")
@@ -99,15 +98,3 @@ def _wait(process: psutil.Process) -> str:
                 one.kill()
         return "killed, it did not stop by itself"
     return "stopped"
-
-
-def status() -> int:
-    """Print what runs and what waits; 0 when the queue answers."""
-    for name in SERVICES:
-        found = running(name)
-        print(f"{name:8} {f'runs (pid {found.pid})' if found else 'does not run'}")
-    counts = Queues(settings.load()).counts()
-    print(
-        f"queue    {counts.waiting} waiting, {counts.in_flight} in flight, {counts.delayed} delayed, {counts.dead} dead"
-    )
-    return 0

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Protocol
 
 from transcode import events, logs, metrics, targets
@@ -126,12 +127,16 @@ class Bridge:
     def _reconcile(self) -> None:
         reconciler = Reconciler(self._desk)
         dead = DeadLetters(self._dead, reconciler.dead_letter)
+        passes = count()
         while not self._stopped.wait(self._desk.settings.lease / PASSES_PER_LEASE):
             began = time.monotonic()
             try:
-                mended = reconciler.sweep() + dead.sweep()
-                # Afterwards, so that a bridge which puts nothing right is missed like one that is gone.
-                self._desk.store.merge_aside(FARM, ASIDE.BRIDGE, {"seen_at": timestamp(self._desk.clock())})
+                mended = reconciler.sweep()
+                # Once a lease: neither is urgent, and each asks AWS.
+                if next(passes) % PASSES_PER_LEASE == 0:
+                    mended += dead.sweep()
+                    # Afterwards, so that a bridge which puts nothing right is missed like one that is gone.
+                    self._desk.store.merge_aside(FARM, ASIDE.BRIDGE, {"seen_at": timestamp(self._desk.clock())})
             except TranscodeError as exc:
                 log.warning("Reconciler pass failed", error=str(exc))
             except Exception:

@@ -1,9 +1,10 @@
 """What Celery must be told so that `inspect` and `control` work over SQS and leave nothing behind.
 
-`install(app)` tells it. `reap(app)` removes what killed workers and callers could not remove themselves;
-it is harmless to repeat and to run in several places. The queues themselves are made in `mailbox`.
+`install(app)` tells it. `reap(app)` removes what killed workers and callers could not remove themselves; every node
+does it, and it is harmless to repeat. The queues themselves are made in `mailbox`, what commands mean is in `commands`.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,12 +18,16 @@ from kombu import pidbox
 from kombu.utils.uuid import uuid
 
 from transcode import logs
-from workers.mailbox import SUFFIX
+from workers import commands
+from workers.mailbox import SUFFIX, MailboxChannel
+from workers.polling import BOTO_ERRORS
 
 log = logs.get(__name__)
 
 # Seconds without a mark after which a control queue's owner is taken for dead: three marks of 300 s.
 DEAD_AFTER = 900.0
+# Seconds between two reapings of a node: what is left behind costs nothing while it waits, looking for it does.
+_REAP_EVERY = 6 * 3600.0
 
 
 class Mailbox(pidbox.Mailbox):
@@ -35,9 +40,28 @@ class Mailbox(pidbox.Mailbox):
 
 
 class Control(control.Control):
-    """Remote control with our mailbox."""
+    """Remote control with our mailbox, and with our meaning of some commands."""
 
     Mailbox = Mailbox
+
+    def broadcast(
+        self, command: str, arguments: Any = None, *more: Any, callback: Any = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Send a command to the nodes, or do here what is not theirs.
+
+        Raises:
+            CeleryCommandException: the command has no effect here; it says why.
+        """
+        given = dict(arguments or {})
+        commands.refuse(self.app, command, given)
+        if command not in commands.CANCELLING:
+            sent: list[dict[str, Any]] | None
+            sent = super().broadcast(command, arguments, *more, callback=callback, **options)
+            return sent
+        answers = commands.cancel(self.app, given.get("task_id", ()))
+        for answer in answers if callback else ():
+            callback(answer)
+        return answers
 
 
 class RemoveMailbox(bootsteps.StartStopStep):
@@ -53,10 +77,38 @@ class RemoveMailbox(bootsteps.StartStopStep):
             box.node.channel.queue_delete(box.node.mailbox.get_queue(box.hostname).name)
 
 
+class Reaper(bootsteps.StartStopStep):
+    """Removes what the dead left behind, when a node starts and every few hours."""
+
+    requires = (ControlStep,)
+    _thread: threading.Thread | None = None
+
+    def include_if(self, c: Any) -> bool:
+        """Not where remote control is switched off: then no call of SNS is made."""
+        return bool(c.app.conf.worker_enable_remote_control)
+
+    def start(self, c: Any) -> None:
+        """Called by Celery, also after a reconnect: then the thread is there already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=_reap_on, args=(c.app,), name="reaper", daemon=True)
+            self._thread.start()
+
+
+def _reap_on(app: Celery) -> None:
+    while not MailboxChannel.deaf:
+        try:
+            gone = reap(app)
+        except BOTO_ERRORS as exc:
+            log.warning("Control queues of the dead not removed", reason=str(exc))
+        else:
+            log.debug("Control queues of the dead removed", queues=gone)
+        time.sleep(_REAP_EVERY)
+
+
 def install(app: Celery) -> None:
     """Give an app our remote control."""
     app.control_cls = f"{__name__}:{Control.__qualname__}"
-    app.steps["consumer"].add(RemoveMailbox)
+    app.steps["consumer"].update({RemoveMailbox, Reaper})
 
 
 def reap(app: Celery, older: float = DEAD_AFTER) -> list[str]:

@@ -74,6 +74,9 @@ def _check(message: Any) -> None:
             raise ValueError(f"its header {name!r} is of the wrong type")
     if not message.headers["task"] or not message.headers["id"]:
         raise ValueError("its headers name no task or no id")
+    if message.headers.get("eta"):
+        # Celery would keep it in memory, beyond its visibility, and count it among what may be held.
+        raise ValueError("it names a time to run at; delays are SQS's here")
     if any((limit or 0) < 0 for limit in message.headers.get("timelimit") or ()):
         raise ValueError("its time limit is negative")
 

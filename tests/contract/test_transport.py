@@ -198,6 +198,8 @@ def test_what_no_celery_client_wrote_goes_to_the_dead_letter_queue(shared: tuple
         farm.put(body)
     until(lambda: farm.dead_letters() == before + len(GARBAGE), "the last dead letter")
     assert worker.alive
+    # Celery would have held it in memory meanwhile.
+    assert "delays are SQS's here" in worker.output
     assert farm.counts() == (0, 0)
     farm.works()
 

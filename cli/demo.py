@@ -136,8 +136,10 @@ def _start(stack: ExitStack, console: Console, interrupt: Interrupt) -> Stage:
     aws = stack.enter_context(EmbeddedAws())
     port = _free_port(9999)
     environment = _environment(aws.endpoint, scratch, port)
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)
     os.environ.update(environment)
-    found = settings.load()
+    found = settings.load(_env_file=None)
     find(found)
     for line in provision(found).steps:
         console.print(f"[dim]{line}[/]")
@@ -151,7 +153,7 @@ def _start(stack: ExitStack, console: Console, interrupt: Interrupt) -> Stage:
 
 
 def _environment(endpoint: str, scratch: Path, port: int) -> dict[str, str]:
-    """Every setting of the demo; a `config.env` that lies here is overridden, never used."""
+    """Every setting of the demo; what the environment sets, and a `config.env` that lies here, is never used."""
     queue = f"{endpoint}/123456789012"
     known = presets.load()
     return {
@@ -162,7 +164,7 @@ def _environment(endpoint: str, scratch: Path, port: int) -> dict[str, str]:
         "SQS_QUEUE_URL": f"{queue}/demo-tasks", "EVENT_QUEUE_URL": f"{queue}/demo-events",
         "DEFAULT_TRANSCODE_TYPES": ",".join(known.names), "OUTPUT_KEY_TEMPLATE": "{input_key}/{type}.{ext}",
         "TEMP_DIR": str(scratch), "MAX_CONCURRENT_TASKS": "1", "POLL_INTERVAL": "20s", "LOG_FORMAT": "json",
-        "API_HOST": "127.0.0.1", "API_PORT": str(port), "API_KEYS": "", "ADMIN_PASSWORD_HASH": "", "AUTH_DISABLED": "",
+        "API_HOST": "127.0.0.1", "API_PORT": str(port),
     }  # fmt: skip
 
 
@@ -184,7 +186,9 @@ def _service(stage: Stage, name: str) -> Iterator[None]:
     with (stage.logs / f"{name}.log").open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "cli.main", name],
-            env=stage.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            # There is no `config.env` in its scratch folder.
+            env=stage.environment, cwd=stage.settings.temp_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 this process has no other thread when it starts them
         )  # fmt: skip
         try:

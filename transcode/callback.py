@@ -117,6 +117,11 @@ def headers(target: Target, task: Task, content: bytes, now: float) -> Mapping[s
     }  # fmt: skip
 
 
+def overdue(tell: Tell, now: float) -> bool:
+    """Whether it is too late for one more try."""
+    return now > seconds(tell.task.completed_at) + _GIVEN_UP
+
+
 def after(tell: Tell, status: int, error: str, now: float) -> tuple[Delivery, float]:
     """How far it is after one more try, and the seconds until the next; 0 when there is none.
 

@@ -4,6 +4,7 @@ Every change of a record goes through `move`, from whichever process. So it is a
 its callback's message is sent before the end is written, never after, and never for an end that nobody waits for.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +18,8 @@ log = logs.get(__name__)
 
 # Seconds that the end of a task gets to be written before its callback's message is seen.
 AHEAD = 5.0
+# Side items among which ends that could not be announced are spread: one item holds 400 KB.
+_SHELVES = tuple(f"{ASIDE.UNSENT}-{number}" for number in range(4))
 # A step decides anew on what it finds; contention on one task is a person and a worker, never a crowd.
 _TRIES = 8
 
@@ -83,7 +86,18 @@ def _announce(books: Books, task: Task) -> None:
         books.callbacks.send(Callback(task.task_id, task.generation, task.callback, books.clock()), AHEAD)
     except ServiceUnavailable as exc:
         log.warning("Callback not sent, will be", task_id=task.task_id, error=str(exc))
-        books.store.merge_aside(FARM, ASIDE.UNSENT, {f"{task.task_id} {task.generation}": task.callback})
+        words = f"{task.task_id} {task.generation}"
+        books.store.merge_aside(FARM, _shelf(task.task_id), {words: task.callback})
+
+
+def _shelf(task_id: str) -> str:
+    return _SHELVES[zlib.crc32(task_id.encode()) % len(_SHELVES)]
+
+
+def unsent(store: TaskStore) -> dict[tuple[str, int], str]:
+    """The ends whose messages could not be sent yet, by task and generation; and their targets."""
+    found = {words: target for owed in store.read_asides(FARM, _SHELVES) for words, target in owed.items()}
+    return {(words.split()[0], int(words.split()[1])): target for words, target in found.items()}
 
 
 def send_unsent(books: Books) -> int:
@@ -92,9 +106,8 @@ def send_unsent(books: Books) -> int:
     Raises:
         ServiceUnavailable: the rest is tried again another time.
     """
-    owed = books.store.read_aside(FARM, ASIDE.UNSENT)
-    for words, target in owed.items():
-        task_id, generation = words.split()
-        books.callbacks.send(Callback(task_id, int(generation), target, books.clock()), 0.0)
-        books.store.merge_aside(FARM, ASIDE.UNSENT, {words: None})
+    owed = unsent(books.store)
+    for (task_id, generation), target in owed.items():
+        books.callbacks.send(Callback(task_id, generation, target, books.clock()), 0.0)
+        books.store.merge_aside(FARM, _shelf(task_id), {f"{task_id} {generation}": None})
     return len(owed)

@@ -9,7 +9,8 @@ and the fleet say so only after this module is there.
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -20,6 +21,7 @@ log = logs.get(__name__)
 
 # The variable by which prometheus-client shares numbers between processes.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_MEMORY = Path("/dev/shm")  # noqa: S108
 # Only a collector on the same machine: the numbers are nobody else's business, and there is no key.
 _ADDRESS = "127.0.0.1"
 
@@ -71,34 +73,53 @@ def attempt_ended(code: str, status: str, phases: Mapping[str, float], source: M
         phases: seconds by name.
         source: the facts of the film, as far as they are known.
     """
-    _numbers().attempts.labels(code, str(status)).inc()
-    for name, spent in phases.items():
-        _numbers().phases.labels(name).observe(spent)
-    length, encode = source.get("duration"), phases.get("encode")
-    if length and encode:
-        _numbers().speed.observe(length / encode)
+    with _harmless():
+        _numbers().attempts.labels(code, str(status)).inc()
+        for name, spent in phases.items():
+            _numbers().phases.labels(name).observe(spent)
+        length, encode = source.get("duration"), phases.get("encode")
+        if length and encode:
+            _numbers().speed.observe(length / encode)
 
 
 def made(types: Iterable[str], failed: Iterable[str] = ()) -> None:
     """Count the renditions of a committed attempt."""
-    for outcome, names in (("made", types), ("failed", failed)):
-        for name in names:
-            _numbers().renditions.labels(name, outcome).inc()
+    with _harmless():
+        for outcome, names in (("made", types), ("failed", failed)):
+            for name in names:
+                _numbers().renditions.labels(name, outcome).inc()
 
 
 def asked_aws(service: str, operation: str) -> None:
     """Count a request to AWS."""
-    _numbers().requests.labels(service, operation).inc()
+    with _harmless():
+        _numbers().requests.labels(service, operation).inc()
 
 
-def share(folder: Path) -> None:
-    """Let the processes that this one starts write their numbers into a folder, emptied of an earlier run's."""
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Whatever happens to the numbers, the work that they count goes on."""
+    try:
+        yield
+    # A ValueError is what prometheus-client says of numbers that it could not make the first time.
+    except (OSError, ValueError) as error:
+        log.debug("Not counted", why=str(error))
+
+
+def share(port: int, scratch: Path) -> Path:
+    """Let the processes that this one starts write their numbers into a folder, emptied of an earlier run's.
+
+    It lies in memory where it can: the numbers are written through a map of the file, and a full disk would end the
+    process that writes. `port` tells it from that of another worker of the machine.
+    """
+    folder = (_MEMORY if os.access(_MEMORY, os.W_OK) else scratch) / f"transcode-metrics-{os.getuid()}-{port}"
     # The scratch folder, too, is closed to others.
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     for file in folder.glob("*.db"):
         file.unlink()
     os.environ[FOLDER] = str(folder)
+    return folder
 
 
 def serve(port: int, folder: Path | None = None) -> WSGIServer | None:

@@ -56,9 +56,17 @@ class Reconciler:
     def sweep(self) -> int:
         """One pass; how many tasks it put right."""
         self.purge = Purge.model_validate(self.desk.store.read_aside(FARM, ASIDE.PURGE))
-        mended = self._purged() + self._processing() + self._pending() + ledger.send_unsent(self.desk)
+        mended = self._purged() + self._processing() + self._pending()
         self._recount()
-        return mended
+        return mended + self._announce()
+
+    def _announce(self) -> int:
+        """Send the messages of ends that could not be sent; a callback queue that is away hinders nothing else."""
+        try:
+            return ledger.send_unsent(self.desk)
+        except TranscodeError as exc:
+            log.warning("Callbacks not sent, will be", error=str(exc))
+            return 0
 
     def _recount(self) -> None:
         """Once an hour, set the counters of the day to what the records say; after midnight, the day before's."""
@@ -95,7 +103,7 @@ class Reconciler:
             page = self.desk.store.page(Query(status=status, limit=_PAGE, cursor=page.next_cursor))
 
     def _processing(self) -> int:
-        return sum(self._mend(task, self._rescue) for task in self._all(Status.PROCESSING) if self._silent(task))
+        return sum(self._mend(task, self._silent, self._rescue) for task in self._all(Status.PROCESSING))
 
     def _pending(self) -> int:
         """The newest pending tasks each time, and one page more of the older ones."""
@@ -106,16 +114,20 @@ class Reconciler:
             older = store.page(Query(status=Status.PENDING, limit=_PAGE, cursor=self.cursor or newest.next_cursor))
             self.cursor = older.next_cursor
             pages.append(older)
-        return sum(self._mend(task, self._send) for page in pages for task in page.tasks if self._wants_message(task))
+        return sum(self._mend(task, self._wants_message, self._send) for page in pages for task in page.tasks)
 
-    def _mend(self, listed: Task, act: Callable[[Task], bool]) -> int:
+    def _mend(self, listed: Task, wanted: Callable[[Task], bool], act: Callable[[Task], bool]) -> int:
         """Act on the record itself: what the index says may be old, but what it hides it shows in a later pass."""
         try:
-            return int(act(self.desk.store.read(listed.task_id)))
+            return int(wanted(listed) and act(self.desk.store.read(listed.task_id)))
         except Conflict:
             return 0
         except TranscodeError as exc:
             log.warning("Task not put right, will be", task_id=listed.task_id, error=str(exc))
+            return 0
+        except Exception:
+            # One odd record, of another version perhaps, must not keep the others waiting.
+            log.exception("Task not put right", task_id=listed.task_id)
             return 0
 
     def _silent(self, task: Task) -> bool:

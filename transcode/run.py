@@ -6,6 +6,7 @@ together, never by Celery.
 """
 
 import errno
+import os
 import shutil
 import socket
 import uuid
@@ -41,6 +42,8 @@ from transcode.task import ASIDE, Task
 
 log = logs.get(__name__)
 
+# The file in an attempt's folder that names its process.
+_PID = "pid"
 # Bytes of scratch wanted beyond the input and as much again for its renditions.
 _SPARE = 200 * 10**6
 
@@ -98,7 +101,9 @@ def _outcome(attempt: Attempt) -> TranscodeError | None:
 def _scratch(tools: Tools, task: Task) -> Iterator[Path]:
     folder = tools.scratch / task.task_id / str(task.epoch)
     shutil.rmtree(folder, ignore_errors=True)
+    _clear(tools.scratch)
     folder.mkdir(parents=True)
+    (folder / _PID).write_text(str(os.getpid()))
     try:
         yield folder
     finally:
@@ -106,6 +111,15 @@ def _scratch(tools: Tools, task: Task) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             folder.parent.rmdir()
+
+
+def _clear(scratch: Path) -> None:
+    """Remove what killed processes of this node have left: films of many gigabytes, for as long as the node lives."""
+    for note in scratch.glob(f"*/*/{_PID}"):
+        with suppress(OSError, ValueError):
+            if not Path("/proc", str(int(note.read_text()))).exists():
+                shutil.rmtree(note.parent, ignore_errors=True)
+                note.parent.parent.rmdir()
 
 
 def _understood(exc: Exception) -> TranscodeError:

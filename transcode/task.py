@@ -24,7 +24,7 @@ class ASIDE:
     HISTORY = "history"  # the attempts: when, where, how each ended
     PURGE = "purge"  # of FARM, not of a task: up to when pending tasks are to be cancelled
     CALLBACK = "callback"  # how far the callback of the task's last end is: a `callback.Delivery`
-    UNSENT = "callbacks-unsent"  # of FARM: ends whose message could not be sent, by task; the reconciler sends it
+    UNSENT = "callbacks-unsent"  # of FARM, and a number: ends whose message could not be sent; the reconciler sends it
     BRIDGE = "bridge"  # of FARM: when a bridge last put things right
     WORKERS = "workers"  # of FARM, and a number: what each worker node tells of itself, see `roll`
 

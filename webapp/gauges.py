@@ -97,7 +97,7 @@ class Farm(Collector):
         states = [worker.state(now) for worker in workers]
         yield _by("transcode_workers", "Worker nodes.", "state", {str(s): states.count(s) for s in State})
         if bridge:
-            words = "Seconds since a bridge last put things right; it does every quarter of LEASE."
+            words = "Seconds since a bridge last put things right; it says so once a minute."
             yield _gauge("transcode_bridge_silent_seconds", words, (), {(): max(0.0, now - seconds(bridge))})
         yield from of_nodes([worker for worker in workers if worker.state(now) is State.RUNNING])
 

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from typing import Protocol
 
 from transcode import events, logs, metrics, targets
@@ -25,6 +24,8 @@ from workers.tools import desk, read_settings
 
 log = logs.get(__name__)
 
+# Seconds between looks at the dead letters, and between signs of life: neither is urgent, and each asks AWS.
+_SELDOM = 55.0
 # Seconds of rest after the queue did not answer.
 _REST = 5.0
 # Seconds that the handling of one message may take when the bridge is to end.
@@ -127,14 +128,13 @@ class Bridge:
     def _reconcile(self) -> None:
         reconciler = Reconciler(self._desk)
         dead = DeadLetters(self._dead, reconciler.dead_letter)
-        passes = count()
+        seldom, done = min(_SELDOM, self._desk.settings.lease), float("-inf")
         while not self._stopped.wait(self._desk.settings.lease / PASSES_PER_LEASE):
             began = time.monotonic()
             try:
                 mended = reconciler.sweep()
-                # Once a lease: neither is urgent, and each asks AWS.
-                if next(passes) % PASSES_PER_LEASE == 0:
-                    mended += dead.sweep()
+                if began - done >= seldom:
+                    mended, done = mended + dead.sweep(), began
                     # Afterwards, so that a bridge which puts nothing right is missed like one that is gone.
                     self._desk.store.merge_aside(FARM, ASIDE.BRIDGE, {"seen_at": timestamp(self._desk.clock())})
             except TranscodeError as exc:
@@ -177,14 +177,14 @@ def pollers(found: Desk) -> Iterator[Poller]:
 
 def main() -> None:
     """Run the bridge of this machine until SIGTERM or SIGINT."""
+    # Waited for, not handled: a handler would run in the middle of anything. First of all, as threads take it over.
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     found = read_settings()
     logs.configure(found.log_level, found.log_format, "bridge")
     if found.metrics_port:
         metrics.serve(found.metrics_port + 1)
     bridge = Bridge(desk(), list(pollers(desk())), Queues(found).dead_letters)
-    # Waited for, not handled: a handler would run in the middle of anything.
-    signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     bridge.start()
     signal.sigwait(signals)
     bridge.stop()

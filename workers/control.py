@@ -19,6 +19,7 @@ from kombu.utils.uuid import uuid
 
 from transcode import logs
 from workers import commands
+from workers.forking import ForkPause
 from workers.mailbox import SUFFIX, MailboxChannel
 from workers.polling import BOTO_ERRORS
 
@@ -95,11 +96,16 @@ class Reaper(bootsteps.StartStopStep):
 
 
 def _reap_on(app: Celery) -> None:
+    pause = ForkPause()
     while not MailboxChannel.deaf:
         try:
-            gone = reap(app)
+            with pause:
+                gone = reap(app)
         except BOTO_ERRORS as exc:
             log.warning("Control queues of the dead not removed", reason=str(exc))
+        except Exception:
+            # The next time it may do better.
+            log.exception("Unforeseen error while control queues of the dead were removed")
         else:
             log.debug("Control queues of the dead removed", queues=gone)
         time.sleep(_REAP_EVERY)
@@ -125,7 +131,7 @@ def reap(app: Celery, older: float = DEAD_AFTER) -> list[str]:
         channel = connection.default_channel
         gone = [url for url in _control_queues(channel) if _is_dead(channel.sqs(), url, older)]
         for url in gone:
-            channel.sqs().delete_queue(QueueUrl=url)
+            _delete(channel.sqs(), url)
         channel.fanout.subscriptions.cleanup(app.control.mailbox.exchange.name)
     return [url.rsplit("/", 1)[1] for url in gone]
 
@@ -136,6 +142,14 @@ def _control_queues(channel: Any) -> Iterator[str]:
         for url in page.get("QueueUrls", ()):
             if url.endswith(SUFFIX) and url not in channel.queue_urls.values():
                 yield url
+
+
+def _delete(sqs: Any, url: str) -> None:
+    try:
+        sqs.delete_queue(QueueUrl=url)
+    except ClientError as exc:
+        # Several nodes start at the same time, and another one was faster.
+        log.info("Control queue of the dead not deleted", url=url, reason=str(exc))
 
 
 def _is_dead(sqs: Any, url: str, older: float) -> bool:

@@ -4,14 +4,16 @@ What is told and when it is tried again is decided in `transcode.callback`; here
 for its next try, so that a restart forgets nothing and any number of couriers may run.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Protocol
-
-import urllib3
+from urllib.parse import urlsplit, urlunsplit
 
 from transcode import callback, logs
 from transcode.aws.sqs import Received
@@ -26,10 +28,15 @@ log = logs.get(__name__)
 
 # Requests at once: a batch of messages has ten, and receivers are slower than we are.
 _AT_ONCE = 10
-# Seconds to connect and for each piece of an answer; together less than the queue's visibility timeout.
-_CONNECT, _READ = 5.0, 10.0
-# Seconds for which a target that could not be reached at all is left alone: its messages must not hold up others'.
-_REST = 30.0
+# Seconds to connect or for a piece of an answer, and for all of it: less than the queue's visibility timeout.
+_PIECE, _IN_ALL = 5.0, 15.0
+# Seconds for which a target that did not answer, or slowly, is left alone: it must not hold up others. Doubled each
+# time, up to the second number.
+_REST, _LONGEST_REST = 30.0, 600.0
+# Seconds beyond which an answer is slow.
+_SLOW = 5.0
+# Seconds by which a message of a target that rests is held longer with each look: SQS counts looks, up to 1,000.
+_PATIENCE, _LONGEST_PATIENCE = 10.0, 3600.0
 # Seconds: SQS holds a message for 12 hours at most.
 _LONGEST_HOLD = 11 * 3600.0
 
@@ -77,16 +84,15 @@ class Courier:
             log.exception("Unforeseen error with a callback")
 
     def _deal(self, message: Received, asked: Callback, rest: "Rest") -> None:
-        now = self.clock()
-        if rest.left(asked.target) > 0:
-            self.queue.extend(message, rest.left(asked.target))
-            return
-        found = callback.judge(self.store, asked, now)
+        found, left = callback.judge(self.store, asked, self.clock()), rest.left(asked.target)
         if isinstance(found, Wait):
             self.queue.extend(message, min(_LONGEST_HOLD, found.seconds))
         elif isinstance(found, Drop):
             log.info("Callback dropped", task_id=asked.task_id, why=found.why)
             self.queue.delete(message)
+        elif left and not callback.overdue(found, self.clock()):
+            # A second more: SQS counts whole ones.
+            self.queue.extend(message, max(left + 1.0, min(_LONGEST_PATIENCE, _PATIENCE * message.receive_count)))
         else:
             self._settle(message, asked, *self._tell(found, asked.target, rest))
 
@@ -95,9 +101,9 @@ class Courier:
         if target is None:
             return callback.after(tell, 0, f"CALLBACK_TARGETS names no {name!r} (any more).", self.clock())
         content = callback.body(tell.task)
+        began = time.monotonic()
         status, error = self.send(target, content, callback.headers(target, tell.task, content, self.clock()))
-        if not status:
-            rest.begin(name)
+        rest.note(name, well=bool(status) and time.monotonic() - began < _SLOW)
         return callback.after(tell, status, error, self.clock())
 
     def _settle(self, message: Received, asked: Callback, delivery: Delivery, pause: float) -> None:
@@ -113,39 +119,54 @@ class Courier:
 
 
 class Rest:
-    """Which targets are left alone for a while."""
+    """Which targets are left alone for a while, the longer the longer they are away."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now, self._until, self._lock = now, dict[str, float](), threading.Lock()
+        self._now, self._lock = now, threading.Lock()
+        # Until when, and how long.
+        self._rests: dict[str, tuple[float, float]] = {}
 
-    def begin(self, target: str) -> None:
-        """Leave it alone from now on."""
+    def note(self, target: str, *, well: bool) -> None:
+        """It has answered as it should, or not. Those that fail together count as one."""
         with self._lock:
-            self._until[target] = self._now() + _REST
+            until, length = self._rests.get(target, (0.0, 0.0))
+            if well:
+                self._rests.pop(target, None)
+            elif self._now() >= until:
+                length = min(_LONGEST_REST, max(_REST, 2 * length))
+                self._rests[target] = (self._now() + length, length)
 
     def left(self, target: str) -> float:
         """Seconds for which it is left alone still; 0 when it is not."""
         with self._lock:
-            return max(0.0, self._until.get(target, 0.0) - self._now())
+            return max(0.0, self._rests.get(target, (0.0, 0.0))[0] - self._now())
 
 
 class Post:
-    """`Send` over HTTP: TLS checked, no redirects, no proxies, no second try."""
-
-    def __init__(self) -> None:
-        limits = urllib3.Timeout(connect=_CONNECT, read=_READ)
-        self._pool = urllib3.PoolManager(maxsize=_AT_ONCE, timeout=limits, retries=False)
+    """`Send` over HTTP: TLS checked, no redirects, no proxies, no second try, an end to it however slow the target."""
 
     def __call__(self, target: Target, content: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         """Post; 0 and a sentence when no answer came."""
+        parts = urlsplit(target.url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        line = kind(parts.hostname or "", parts.port, timeout=_PIECE)
+        end = threading.Timer(_IN_ALL, _cut, (line,))
+        end.daemon = True
+        end.start()
         try:
-            answer = self._pool.request(
-                "POST", target.url, body=content, headers=headers, redirect=False, preload_content=False
-            )
-        except urllib3.exceptions.HTTPError as exc:
+            line.request("POST", urlunsplit(("", "", parts.path or "/", parts.query, "")), content, dict(headers))
+            # What it says is of no interest, and may have any length.
+            status = line.getresponse().status
+        except (OSError, HTTPException) as exc:
             # Without the address: it may hold a secret of the receiver.
             return 0, f"The target {target.name} did not answer: {type(exc).__name__}."
-        # What it says is of no interest, and may have any length.
-        answer.close()
-        ok = 200 <= answer.status < 300
-        return answer.status, "" if ok else f"The target {target.name} answered {answer.status}."
+        finally:
+            end.cancel()
+            line.close()
+        return status, "" if 200 <= status < 300 else f"The target {target.name} answered {status}."
+
+
+def _cut(line: HTTPConnection) -> None:
+    """End a conversation from another thread."""
+    with suppress(OSError, AttributeError):
+        line.sock.shutdown(socket.SHUT_RDWR)

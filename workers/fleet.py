@@ -54,10 +54,8 @@ def run() -> int:
     found = settings.load()
     logs.configure(found.log_level, found.log_format, "fleet")
     if found.metrics_port:
-        folder = found.temp_dir / "metrics"
         # Before any node starts: they find the folder in their environment.
-        metrics.share(folder)
-        metrics.serve(found.metrics_port, folder)
+        metrics.serve(found.metrics_port, metrics.share(found.metrics_port, found.temp_dir))
     cards = visible_cards()
     if not cards:
         log.info("No GPU, the CPU does the work", why=nvml.trouble() or "Driver or CUDA_VISIBLE_DEVICES leave none.")

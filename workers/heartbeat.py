@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from importlib import metadata
-from types import TracebackType
 
 from celery.worker import state
 
@@ -26,6 +25,7 @@ from transcode.roll import Aside, Card, Load, Worker
 from transcode.settings import Settings
 from transcode.task import FARM
 from workers import names, roster
+from workers.forking import ForkPause
 from workers.polling import last_answered_poll
 from workers.roster import Stage
 from workers.tools import read_settings
@@ -34,43 +34,10 @@ log = logs.get(__name__)
 
 # Seconds that the end of a node waits for its last telling; without it the node is silent, then forgotten.
 _PATIENCE = 5.0
-# Seconds that a fork waits for a telling to be over; one takes a tenth.
-_FORK_WAITS = 2.0
 # Times that a set is read which another thread changes meanwhile.
 _READS = 5
 # Characters of a reason: the item is shared by all nodes.
 _WHY_KEPT = 300
-
-
-class _ForkPause:
-    """Use as a context in which no process is forked, so that none inherits a lock for ever.
-
-    The pool forks anew when a child died, and NVML, the credentials and the connections have locks that this
-    thread may hold just then. A telling that hangs holds a fork up for a moment only.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._forker = threading.Lock(), 0
-        os.register_at_fork(before=self._wait, after_in_parent=self._go_on, after_in_child=self._forget)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._lock.release()
-
-    def _wait(self) -> None:
-        if self._lock.acquire(timeout=_FORK_WAITS):
-            self._forker = threading.get_ident()
-
-    def _go_on(self) -> None:
-        if self._forker == threading.get_ident():
-            self._forker = 0
-            self._lock.release()
-
-    def _forget(self) -> None:
-        # A child tells nothing; its own forks must not wait for a thread that it does not have.
-        self._lock, self._forker = threading.Lock(), 0
 
 
 class Heartbeat:
@@ -89,7 +56,7 @@ class Heartbeat:
     ) -> None:
         self._store, self._known, self._settings = store, known, settings
         self._every, self._clock = every, clock
-        self._over, self._pause = threading.Event(), _ForkPause()
+        self._over, self._pause = threading.Event(), ForkPause()
         # Others' names that are to be taken off the roll with the next telling.
         self._stale: tuple[str, ...] = ()
         self._thread = threading.Thread(target=self._run, name="telling", daemon=True)

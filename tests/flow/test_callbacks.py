@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.farm import Farm, until
-from transcode import task
+from transcode import ledger
 
 SECRET = "0123456789abcdef"
 
@@ -110,4 +110,4 @@ def test_a_worker_that_cannot_send_leaves_it_to_the_bridge(called: Farm, receive
     until(lambda: called.tasks("unsent.mp4"), "it has a task")
     made = called.tasks("unsent.mp4")[0]["task_id"]
     until(lambda: made in receiver.told, "it is told after all")
-    assert called.store.read_aside(task.FARM, task.ASIDE.UNSENT) == {}
+    assert ledger.unsent(called.store) == {}

@@ -21,11 +21,12 @@ from typing import Any, Protocol
 
 from tests.fakes import START, MemoryTasks
 from tests.model.clockwork import Clockwork
+from transcode import ledger
 from transcode.clock import seconds, timestamp
 from transcode.publish import plan_name
 from transcode.states import OVER, Phase, Status
 from transcode.steps import MARGIN
-from transcode.task import ASIDE, FARM, Task
+from transcode.task import Task
 
 # The transitions of the protocol, written down a second time: this is what `states.NEXT` is held against.
 _ALLOWED = frozenset({
@@ -237,8 +238,7 @@ class Oracle:
 
     def _unsent(self) -> set[tuple[str, int]]:
         """The ends that the reconciler is to announce."""
-        words = (name.split() for name in self.data.read_aside(FARM, ASIDE.UNSENT))
-        return {(task_id, int(generation)) for task_id, generation in words}
+        return set(ledger.unsent(self.data))
 
     def _has_successor(self, task: Task) -> bool:
         """Whether a newer task of the same input is sure to publish."""

@@ -119,6 +119,15 @@ class Checker:
                 if sum(hours) != ended[wanted, status]:
                     yield Violation("", f"{sum(hours)} {status} are counted on {wanted}, not {ended[wanted, status]}")
 
+    def callbacks(self) -> Iterator[Violation]:
+        """Everybody who waited for an end was told of it, as it is; perhaps twice, and perhaps of ends before it."""
+        for task in self.tasks().values():
+            told = self.farm.receiver.told.get((task.task_id, task.generation), [])
+            if task.over and not told:
+                yield Violation(task.task_id, f"its end in generation {task.generation} was told to nobody")
+            if set(told) - {task.status.value}:
+                yield Violation(task.task_id, f"it is {task.status}, and was told as {', '.join(told)}")
+
     def bugs(self) -> Iterator[Violation]:
         """Log lines and traces that no fault of the environment may cause."""
         for line in self.farm.lines():

@@ -23,6 +23,7 @@ from tests.farm import Farm
 from tests.soak.encoder import NAME
 from tests.soak.history import History
 from tests.soak.proxy import SoakProxy
+from tests.soak.receiver import Receiver
 from tests.soak.recipes import Recipe
 from transcode.aws import clients
 from transcode.aws.dynamodb import DynamoTasks
@@ -46,9 +47,11 @@ class SoakFarm(Farm):
 
     def __init__(self, folder: Path, seed: int, *, short: bool = True, real: bool = False) -> None:
         timers = {"LEASE": f"{LEASE}s", "POLL_INTERVAL": "1s"} if short else _PRODUCT
+        self.receiver = Receiver(seed)
         super().__init__(
-            folder, MAX_CONCURRENT_TASKS="2", DEFAULT_TRANSCODE_TYPES="mp4_smooth,mp4_standard,thumbnail", **timers
-        )
+            folder, callback_queue="flow-callbacks", MAX_CONCURRENT_TASKS="2",
+            DEFAULT_TRANSCODE_TYPES="mp4_smooth,mp4_standard,thumbnail", **timers, **self.receiver.settings,
+        )  # fmt: skip
         self._root, self._seed, self._short, self.real = folder, seed, short, real
         self._films = self._make_films() if real else {}
         self.history = History()
@@ -59,6 +62,7 @@ class SoakFarm(Farm):
     def __enter__(self) -> Self:
         program = self._root / NAME
         shutil.copy2(Path(shutil.which("sleep") or "/bin/sleep").resolve(), program)
+        self.receiver.start()
         super().__enter__()
         self.environment["SOAK_PROGRAM"] = "" if self.real else str(program)
         self.provisioned()
@@ -76,14 +80,20 @@ class SoakFarm(Farm):
 
     def provisioned(self) -> None:
         """Shorten what provisioning sets: how long a message is invisible."""
-        for url in (self.settings.sqs_queue_url, self.settings.event_queue_url) if self._short else ():
+        for url in self.queues if self._short else ():
             self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(_VISIBILITY)})
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The addresses of its queues."""
+        return self.settings.sqs_queue_url, self.settings.event_queue_url, self.settings.callback_queue_url
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for child in self.children.values():
             _signal(child, signal.SIGCONT)
         super().__exit__(*_)
         self.proxy.stop()
+        self.receiver.stop()
 
     def _environment(self, endpoint: str) -> dict[str, str]:
         self.proxy = SoakProxy(endpoint, self._seed, self.history)

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 
 from tests.soak.encoder import StandIn
-from transcode import reconcile, retries, steps
+from transcode import callback, ledger, reconcile, retries, steps
 from transcode.ffmpeg.encoder import FfmpegEncoder
 from transcode.settings import Settings
-from workers import bridge, node, polling, tasks, transport
+from workers import bridge, courier, node, polling, tasks, transport
 
 # Module, name, seconds. The lease and the polls are settings, which the soak sets too.
 SHORT: list[tuple[ModuleType, str, float]] = [
@@ -22,6 +22,11 @@ SHORT: list[tuple[ModuleType, str, float]] = [
     (bridge, "_REST", 1.0),
     (reconcile, "_GRACE", 2.0),
     (reconcile, "_PURGE_LASTS", 3.0),
+    (ledger, "AHEAD", 1.0),
+    (callback, "_LOOK_AGAIN", 2.0),
+    (callback, "_FIRST", 1.0),
+    (callback, "_LONGEST", 4.0),
+    (courier, "_REST", 2.0),
     (retries, "FIRST_DELAY", 1.0),
     (tasks, "_LATER", 2.0),
     (transport, "_AFTER_CRASH", 2.0),

@@ -66,12 +66,14 @@ def _play(farm: SoakFarm, verdict: Verdict) -> None:
     chaos = Chaos(farm, random.Random(dice.random()))
     reader.start()
     farm.proxy.rage()
+    farm.receiver.raging = True
     chaos.rage()
     try:
         people.run()
     finally:
         chaos.heal()
         farm.proxy.rest()
+        farm.receiver.raging = False
     healed = time.monotonic()
     _settle(farm, people, verdict)
     verdict.settled = time.monotonic() - healed
@@ -107,9 +109,8 @@ def _settle(farm: SoakFarm, people: People, verdict: Verdict) -> None:
 
 def _waiting(farm: SoakFarm) -> dict[str, int]:
     """Messages per queue, dead-letter queues too."""
-    urls = [farm.settings.sqs_queue_url, farm.settings.event_queue_url]
     found = {}
-    for url in [*urls, *(f"{u}-dlq" for u in urls)]:
+    for url in [*farm.queues, *(f"{u}-dlq" for u in farm.queues)]:
         answer = farm.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         counts = [int(n) for name, n in answer.items() if name.startswith("ApproximateNumberOfMessages")]
         found[url.rsplit("/", 1)[1]] = sum(counts)
@@ -119,6 +120,8 @@ def _waiting(farm: SoakFarm) -> dict[str, int]:
 def _judge(farm: SoakFarm, people: People, reader: Reader, verdict: Verdict) -> None:
     checker = Checker(farm, people.asked, reader)
     verdict.violations += [*checker.check(), *checker.mixed(), *checker.uploads(), *checker.bugs(), *checker.counters()]
+    verdict.violations += checker.callbacks()
+    verdict.seen += Counter(f"told as {status}" for told in farm.receiver.told.values() for status in told)
     verdict.left["unfinished uploads of killed attempts"] += len(reader.unfinished())
     verdict.left["scratch folders before clean-up"] += len(farm.scratch())
     _stop(farm, verdict)

@@ -1,8 +1,11 @@
 """The courier: messages to a real receiver on this machine, which answers well, badly, or not at all."""
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -141,8 +144,49 @@ def test_a_target_that_is_away_rests_and_holds_up_no_other(
     courier.deal([letter(second, "second"), letter(other, "other")], rest)
     # It rests: nothing was tried, so nothing counts.
     assert kept(farm, second) == {}
-    assert 0 < box.held["second"] <= 30
+    assert 0 < box.held["second"] <= 31
     assert box.deleted == ["other"]
+    # Looked at often, it is held ever longer: SQS counts the looks.
+    courier.deal([replace(letter(second, "second"), receive_count=100)], rest)
+    assert box.held["second"] == 1000.0
+    # A day after its end it is given up, tried or not.
+    farm.clock.advance(86401)
+    courier.deal([letter(second, "second")], rest)
+    assert kept(farm, second)["state"] == "failed"
+
+
+def test_a_target_rests_the_longer_the_longer_it_is_away() -> None:
+    now = [0.0]
+    rest = Rest(lambda: now[0])
+    lengths = []
+    for _ in range(7):
+        rest.note("away", well=False)
+        rest.note("away", well=False)
+        lengths.append(rest.left("away"))
+        now[0] += lengths[-1]
+    assert lengths == [30, 60, 120, 240, 480, 600, 600]
+    rest.note("away", well=True)
+    rest.note("away", well=False)
+    assert (rest.left("away"), rest.left("other")) == (30, 0)
+
+
+def test_a_target_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.courier._IN_ALL", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line, suppress(OSError):
+                while True:
+                    line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        began = time.monotonic()
+        status, error = Post()(Target("drip", url, (b"0123456789abcdef",)), b"{}", {})
+    assert (status, "did not answer" in error) == (0, True)
+    assert time.monotonic() - began < 20
 
 
 def test_a_target_that_is_configured_no_more_is_told_of(farm: Farm, courier: Courier, box: Box) -> None:

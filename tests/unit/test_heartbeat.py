@@ -29,7 +29,8 @@ from transcode.ffmpeg.sandbox import Kind, Sandbox
 from transcode.roll import State, Worker
 from transcode.settings import Settings
 from transcode.task import FARM
-from workers import heartbeat, names, polling, roster
+from workers import forking, heartbeat, names, polling, roster
+from workers.forking import ForkPause
 from workers.heartbeat import Heartbeat
 from workers.roster import Roster, Stage, Standing
 
@@ -208,7 +209,7 @@ def test_a_node_on_a_card_is_introduced_with_what_the_card_was_seen_to_do(settin
     assert found.card == roll.Card(name="Tesla T4", uuid="GPU-1", driver="580.95.05", memory=15 * 1024**3)
 
 
-def forked(pause: heartbeat._ForkPause, wanted: list[str]) -> bool:
+def forked(pause: ForkPause, wanted: list[str]) -> bool:
     """Whether a child came after what is wanted, and can itself begin a telling and fork."""
     child = os.fork()
     if child == 0:
@@ -221,7 +222,7 @@ def forked(pause: heartbeat._ForkPause, wanted: list[str]) -> bool:
 
 
 def test_no_process_is_forked_in_the_middle_of_a_telling() -> None:
-    pause, inside, over = heartbeat._ForkPause(), threading.Event(), []
+    pause, inside, over = ForkPause(), threading.Event(), []
 
     def tell() -> None:
         with pause:
@@ -239,8 +240,8 @@ def test_no_process_is_forked_in_the_middle_of_a_telling() -> None:
 
 
 def test_a_telling_that_hangs_holds_a_fork_up_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "_FORK_WAITS", 0.1)
-    pause = heartbeat._ForkPause()
+    monkeypatch.setattr(forking, "_FORK_WAITS", 0.1)
+    pause = ForkPause()
     with pause:
         assert forked(pause, ["not waited for"])
     with pause:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -66,24 +67,42 @@ def test_requests_to_aws_are_counted_with_every_try(settings: Settings) -> None:
 
 
 def test_processes_share_their_numbers_and_a_dead_ones_stay(tmp_path: Path) -> None:
-    shared = tmp_path / "scratch" / "metrics"
+    scratch = tmp_path / "scratch"
     # As the fleet does: prometheus-client is here already, and the processes that count come after.
     code = (
         "import subprocess, sys, time, urllib.request\n"
         "from pathlib import Path\n"
         "from transcode import metrics\n"
-        "port, folder = int(sys.argv[1]), Path(sys.argv[2])\n"
-        "metrics.share(folder); (folder / 'counter_1.db').write_bytes(b'of an earlier run')\n"
-        "metrics.share(folder); metrics.serve(port, folder)\n"
+        "port, scratch = int(sys.argv[1]), Path(sys.argv[2])\n"
+        "(metrics.share(port, scratch) / 'counter_1.db').write_bytes(b'of an earlier run')\n"
+        "folder = metrics.share(port, scratch); metrics.serve(port, folder)\n"
         "child = 'from transcode import metrics; metrics.made([\"thumbnail\"])'\n"
         "for _ in range(2): subprocess.run([sys.executable, '-c', child], check=True)\n"
+        "print(oct(folder.stat().st_mode), folder)\n"
         "print(urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics').read().decode())\n"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code, str(free_port()), str(shared)]
+    command = [sys.executable, "-c", code, str(free_port()), str(scratch)]
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert 'transcode_renditions_total{outcome="made",type="thumbnail"} 2.0' in ended.stdout
-    assert (shared.stat().st_mode & 0o777, shared.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+    mode, folder = next(line for line in ended.stdout.splitlines() if line.startswith("0o")).split()
+    shutil.rmtree(folder)
+    assert mode == "0o40700"
+
+
+def test_numbers_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
+    code = (
+        "from transcode import metrics\n"
+        "metrics.made(['thumbnail']); metrics.asked_aws('sqs', 'SendMessage')\n"
+        "metrics.attempt_ended('completed', 'completed', {'encode': 1.0}, {'duration': 2.0})\n"
+        "print('went on')\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone"),
+    }  # fmt: skip
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines()[-1:] == ["went on"], ended.stderr
 
 
 def test_a_port_that_is_taken_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

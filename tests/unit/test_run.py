@@ -1,6 +1,7 @@
 """One attempt, from claim to verdict, with everything that can end it."""
 
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -386,3 +387,16 @@ def test_a_key_that_a_newer_task_took_after_the_commit_is_not_overwritten(
     run(task.task_id, letter, farm.tools)
     assert farm.storage.data("out-bucket", "film.mp4/thumbnail.jpg") == b"newer"
     assert not farm.storage.unfinished
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_attempt(farm: Farm, letter: Letter) -> None:
+    # The highest pid that Linux gives is in use by nobody.
+    gone, alive = farm.tools.scratch / "gone" / "1", farm.tools.scratch / "alive" / "1"
+    for folder, pid in ((gone, 4194304), (alive, os.getpid())):
+        folder.mkdir(parents=True)
+        (folder / "pid").write_text(str(pid))
+        (folder / "input").write_bytes(b"film")
+    farm.storage.put("in-bucket", "film.mp4", b"film")
+    run(submit.add(farm.desk, "in-bucket", "film.mp4").task_id, letter, farm.tools)
+    assert not gone.parent.exists()
+    assert (alive / "input").exists()

@@ -127,7 +127,8 @@ def _worker(estate: Estate) -> Iterator[dict[str, Any]]:
     yield from _allow("Tasks", (*_HOLD, *_SEND, *_COUNT), estate.tasks)
     yield from _callbacks(estate, _SEND)
     # Without an event queue, uploads come in the task queue, and the worker makes their tasks.
-    yield from _records(estate, _RECORDS if estate.names.event else _NEW_RECORDS)
+    # Also with a queue of events: notifications of the time before may lie in the task queue still.
+    yield from _records(estate, _NEW_RECORDS)
     yield from _allow("SeeBuckets", _SEE, [*estate.inputs, *estate.output])
     yield from _allow("Inputs", _READ_PINNED, _objects(estate.inputs))
     yield from _allow("Outputs", _WRITE, _objects(estate.output))

@@ -5,6 +5,7 @@ type and a size, and to a begin within minutes. It wants a CORS rule of the buck
 """
 
 import re
+import secrets
 import unicodedata
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -14,7 +15,7 @@ from flask import Blueprint, Response, g, jsonify, request, url_for
 
 from transcode import events, keys, logs, outputs, submit
 from transcode.clock import timestamp
-from transcode.errors import InputAccessDenied, InputNotFound, Permanent, ServiceUnavailable, TranscodeError
+from transcode.errors import Permanent, ServiceUnavailable, TranscodeError
 from transcode.ports import Query
 from transcode.task import Task
 from webapp.admin import skin
@@ -65,7 +66,7 @@ def permit() -> Response:
         bucket = request.form.get("bucket", "")
         submit.check_bucket(deps().settings, bucket)
         _check_size(request.form.get("size", ""))
-        key = _free(bucket, _key(bucket))
+        key = _key(bucket)
         form = deps().storage.upload_form(bucket, key, _content_type(key), largest(), _BEGINS)
     except (Unfit, Permanent, ServiceUnavailable) as reason:
         answer = jsonify(wrong=str(reason))
@@ -78,10 +79,10 @@ def permit() -> Response:
 def _key(bucket: str) -> str:
     """Where the file goes: the wished prefix and its name, freed of what makes trouble in addresses and shells."""
     name, prefix = request.form.get("name", ""), request.form.get("prefix", "")
-    if not events.is_video(name):
+    key = prefix + _safe(name)
+    if not events.is_video(key):
         told = {"name": name[:100], "known": ", ".join(sorted(events.VIDEO_SUFFIXES))}
         raise Unfit(_("%(name)s is no video by its name; these endings are taken: %(known)s") % told)
-    key = prefix + _safe(name)
     reason = keys.unusable_prefix(prefix) or events.unusable(bucket, key)
     # S3 would put the file's own name in the place of ${filename}.
     if reason or "${" in prefix or outputs.is_own(deps().settings, bucket, key):
@@ -92,7 +93,9 @@ def _key(bucket: str) -> str:
 def _safe(name: str) -> str:
     path = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/"))
     stem = re.sub(r"[^\w.()]+", "-", path.stem).strip("-.")[:_LONGEST_NAME]
-    return f"{stem or 'video'}{path.suffix.lower()}"
+    # Files of the same name come from many people, and a permission is given long before its file is there: with a part
+    # by chance no upload replaces another.
+    return f"{stem or 'video'}-{secrets.token_hex(4)}{path.suffix.lower()}"
 
 
 def _check_size(text: str) -> None:
@@ -102,17 +105,6 @@ def _check_size(text: str) -> None:
     if count > largest():
         told = {"size": size(count), "most": size(largest())}
         raise Unfit(_("The file has %(size)s; at most %(most)s can be uploaded here.") % told)
-
-
-def _free(bucket: str, key: str) -> str:
-    """The key, or one like it where another file has that name: nobody's upload replaces another one by chance."""
-    try:
-        deps().storage.head(bucket, key)
-    except (InputNotFound, InputAccessDenied):
-        return key
-    now = re.sub(r"\D", "", timestamp(deps().clock()))[8:17]
-    path = PurePosixPath(key)
-    return f"{key.removesuffix(path.suffix)}-{now}{path.suffix}"
 
 
 def _content_type(key: str) -> str:

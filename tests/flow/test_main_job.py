@@ -181,6 +181,7 @@ def test_a_bad_setting_ends_a_program_with_its_name_and_no_trace(tmp_path: Path,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_task_longer_than_the_visibility_runs_once_beside_an_idle_worker(tmp_path: Path, clip: Path) -> None:
     """Four times longer: visibility and lease are short, and the heartbeat extends both."""
     with Farm(tmp_path, LEASE="3s", POLL_INTERVAL="2s") as farm:

@@ -42,6 +42,7 @@ def test_a_driver_that_is_too_old_is_told_with_the_one_that_is_needed(bench: Ben
     assert "needs the NVIDIA driver 470.57.02 or newer; update it, or set FFMPEG_PATH" in found.notes[0]
 
 
+@pytest.mark.slow
 def test_a_card_that_no_longer_encodes_fails_its_canary_though_it_decodes(bench: Bench) -> None:
     folder = bench.folder / "card"
     bench.sim.control(nvdec="h264")

@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.embedded_aws import EmbeddedAws
+from cli.paper import shown
 from transcode import presets, settings
 from transcode.aws.provision import provision
 from transcode.aws.s3 import S3Storage
@@ -91,7 +92,7 @@ def run(video: Path | None, *, keep: bool = False) -> int:
         console.print("Stopped; nothing is left running.")
         return 130
     except (SettingsError, TranscodeError) as exc:
-        console.print(f"[red]{exc}[/]")
+        console.print(shown(exc, "red"))
         return 1
 
 
@@ -100,7 +101,8 @@ def _play(stack: ExitStack, console: Console, interrupt: Interrupt, video: Path 
     video = _video(stack, video)
     stage = _start(stack, console, interrupt)
     ready = time.monotonic()
-    console.print(f"Started in {ready - began:.1f} s. Uploading {video.name} to s3://{stage.settings.input_bucket[0]}/")
+    bucket = stage.settings.input_bucket[0]
+    console.print(shown(f"Started in {ready - began:.1f} s. Uploading {video.name} to s3://{bucket}/"))
     _upload(stage, video)
     task = _watch(stage, f"uploads/{video.name}")
     _show(stage, task, ready - began)
@@ -278,7 +280,7 @@ def _progress(task: dict[str, Any]) -> dict[str, Any]:
 
 def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
     if task["status"] != "completed":
-        stage.console.print(f"[red]{task['status']}: {task['error_message']}[/]")
+        stage.console.print(shown(f"{task['status']}: {task['error_message']}", "red"))
     table = Table(box=None, header_style="bold")
     for title in ("type", "bytes", "size", "codec", "seconds"):
         table.add_column(title, justify="left" if title in ("type", "codec") else "right", no_wrap=True)
@@ -286,7 +288,7 @@ def _show(stage: Stage, task: dict[str, Any], started: float) -> None:
     for name, output in task["outputs"].items():
         copy = _download(name, output)
         codec = " + ".join(filter(None, (output["codec"], output["audio_codec"])))
-        where = f"s3://{task['output_bucket']}/{output['key']}  {copy}"
+        where = shown(f"s3://{task['output_bucket']}/{output['key']}  {copy}")
         length = f"{output['duration']:.2f}" if output["duration"] else "-"
         table.add_row(name, f"{output['bytes']:,}", f"{output['width']}x{output['height']}", codec, length, where)
     stage.console.print(table)

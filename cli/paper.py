@@ -22,6 +22,11 @@ def visible(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def shown(text: object, style: str = "") -> Text:
+    """The same for rich, which reads nothing into it."""
+    return Text(visible(text), style)
+
+
 def note(text: object) -> None:
     """A line beside the answer: what went wrong, or where it goes on. On stderr."""
     print(visible(text), file=sys.stderr)

@@ -3,11 +3,13 @@
 `bound(task_id=...)` puts its values on every line written inside it, also those of libraries.
 """
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -41,7 +43,7 @@ def configure(level: str = "INFO", form: str = "json", process: str = "") -> Non
     if form == "console":
         render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     else:
-        render = structlog.processors.JSONRenderer(ensure_ascii=False)
+        render = structlog.processors.JSONRenderer(serializer=_line)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -75,3 +77,9 @@ def bound(**values: object) -> Iterator[None]:
     """Put `values` on every line written inside."""
     with structlog.contextvars.bound_contextvars(**values):
         yield
+
+
+def _line(found: Any, **options: Any) -> str:
+    """As JSON. Letters of all languages stay readable; what could steer a terminal that shows the log is escaped."""
+    text = json.dumps(found, ensure_ascii=False, **options)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

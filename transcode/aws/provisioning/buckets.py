@@ -81,8 +81,8 @@ def _encryption(s3: "S3Client", bucket: str) -> Iterator[Finding]:
         )  # fmt: skip
     elif "AES256" not in used:
         yield Remark(
-            f"Bucket {bucket} encrypts with a key of KMS: the roles that read it need kms:Decrypt of that key, the "
-            "worker that writes it kms:GenerateDataKey too."
+            f"Bucket {bucket} encrypts with a key of KMS: the roles that read it need kms:Decrypt of that key, those "
+            "that write it kms:GenerateDataKey too (worker and bridge; for uploads from the admin, the API)."
         )
 
 

@@ -1,5 +1,6 @@
 """What Prometheus reads of real processes: a worker's, with its pool, and a bridge's; and of the API."""
 
+import random
 import socket
 import urllib.request
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.farm import Farm, free_port, until
+from tests.farm import Farm, until
 from transcode.states import Status
 
 Numbers = dict[tuple[str, tuple[str, ...]], float]
@@ -23,12 +24,19 @@ def numbers(port: int) -> Numbers:
 
 
 def two_free_ports() -> int:
-    """The first of two neighbours that nobody uses: a worker's and a bridge's."""
+    """The first of two neighbours that nobody uses: a worker's and a bridge's.
+
+    They lie below those that the system hands out, or another process of the farm could be given one of them.
+    """
     while True:
-        port = free_port()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port + 1)):
-                return port
+        port = random.randrange(20000, 30000)
+        if all(_free(one) for one in (port, port + 1)):
+            return port
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_the_work_of_a_pool_process_is_told_on_the_workers_port(tmp_path: Path, clip: Path) -> None:

@@ -166,8 +166,10 @@ def _upload_from_the_browser(farm: WatchedFarm, clip: Path) -> None:
 def _with_workers(farm: WatchedFarm, folder: Path) -> None:
     farm.start("bridge")
     farm.start("worker")
-    until(lambda: any(t["input_key"].startswith("people/mine-") for t in farm.tasks()), "the upload has a task")
-    farm.over(farm.tasks("people/mine.mp4")[0]["task_id"])
+    ours = until(
+        lambda: [t for t in farm.tasks() if t["input_key"].startswith("people/mine-")], "the upload has a task"
+    )
+    farm.over(ours[0]["task_id"])
     # From here on uploads have versions, and a task reads the one that it was made for.
     clients.s3(farm.settings).put_bucket_versioning(
         Bucket="flow-input", VersioningConfiguration={"Status": "Enabled"}

@@ -117,7 +117,7 @@ def _bridge(estate: Estate) -> Iterator[dict[str, Any]]:
     yield from _allow("SendTasks", (*_SEND, *_COUNT), estate.tasks)
     yield from _allow("DeadLetters", (*_HOLD, *_FIND), [estate.place.queue(estate.dead)])
     yield from _callbacks(estate, (*_HOLD, *_SEND))
-    yield from _records(estate, _NEW_RECORDS)
+    yield from _records(estate, (*_NEW_RECORDS, "dynamodb:BatchGetItem"))
     yield from _lists(estate)
     yield from _allow("SeeBuckets", _SEE, estate.output)
     yield from _allow("Outputs", _WRITE, _objects(estate.output))

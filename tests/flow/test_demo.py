@@ -25,17 +25,30 @@ def demo(folder: Path, *words: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+# A deployment's settings, which lie where the demo is started: none of them is the demo's.
+_REAL = """
+API_KEYS=a-key-of-more-than-sixteen
+CALLBACK_TARGETS=orders=http://127.0.0.1:9/hook
+CALLBACK_SECRETS=orders=0123456789abcdef
+CALLBACK_QUEUE_URL=http://127.0.0.1:9/123456789012/callbacks
+DEFAULT_CALLBACK=orders
+PRESETS_FILE=/absent.toml
+"""
+
+
 def test_a_video_of_ones_own_comes_out_in_all_renditions(tmp_path: Path) -> None:
-    clip = make(tmp_path / "我的 film.mp4", size="320x180", seconds=1.0)
+    (tmp_path / "config.env").write_text(_REAL)
+    clip = make(tmp_path / "我的 [film].mp4", size="320x180", seconds=1.0)
     with demo(tmp_path, "--video", str(clip)) as child:
         said, _ = child.communicate(timeout=240)
     assert child.returncode == 0, said
     for name in load().names:
         assert name in said
         assert list((tmp_path / "demo-output").glob(f"{name}.*"))
-    assert "s3://demo-output/uploads/我的 film.mp4/" in said
+    assert "s3://demo-output/uploads/我的 [film].mp4/" in said
     assert "/docs" in said
     assert "encode" in said
+    assert "allback" not in (tmp_path / "demo-output/logs/bridge.log").read_text()
 
 
 @pytest.mark.parametrize("moment", ["Bucket demo-input: create", "Started in", "task received"])

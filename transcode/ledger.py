@@ -86,22 +86,27 @@ def _announce(books: Books, task: Task) -> None:
         books.callbacks.send(Callback(task.task_id, task.generation, task.callback, books.clock()), AHEAD)
     except ServiceUnavailable as exc:
         log.warning("Callback not sent, will be", task_id=task.task_id, error=str(exc))
-        words = f"{task.task_id} {task.generation}"
-        books.store.merge_aside(FARM, _shelf(task.task_id), {words: task.callback})
+        _leave_word(books.store, task.task_id, task.generation, task.callback)
 
 
-def _shelf(task_id: str) -> str:
-    return _SHELVES[zlib.crc32(task_id.encode()) % len(_SHELVES)]
+def _leave_word(store: TaskStore, task_id: str, generation: int, target: str | None) -> None:
+    """Note that an end is to be announced to `target`; None: that it was."""
+    shelf = _SHELVES[zlib.crc32(task_id.encode()) % len(_SHELVES)]
+    store.merge_aside(FARM, shelf, {f"{task_id} {generation}": target})
 
 
 def unsent(store: TaskStore) -> dict[tuple[str, int], str]:
     """The ends whose messages could not be sent yet, by task and generation; and their targets."""
-    found = {words: target for owed in store.read_asides(FARM, _SHELVES) for words, target in owed.items()}
-    return {(words.split()[0], int(words.split()[1])): target for words, target in found.items()}
+    found: dict[tuple[str, int], str] = {}
+    for owed in store.read_asides(FARM, _SHELVES):
+        for words, target in owed.items():
+            task_id, generation = words.split()
+            found[task_id, int(generation)] = target
+    return found
 
 
 def send_unsent(books: Books) -> int:
-    """Send what `announce` left word of; how many there were.
+    """Send the messages that `unsent` tells of; how many there were.
 
     Raises:
         ServiceUnavailable: the rest is tried again another time.
@@ -109,5 +114,5 @@ def send_unsent(books: Books) -> int:
     owed = unsent(books.store)
     for (task_id, generation), target in owed.items():
         books.callbacks.send(Callback(task_id, generation, target, books.clock()), 0.0)
-        books.store.merge_aside(FARM, _shelf(task_id), {f"{task_id} {generation}": None})
+        _leave_word(books.store, task_id, generation, None)
     return len(owed)

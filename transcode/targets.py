@@ -61,10 +61,20 @@ def _pair(setting: str, text: str) -> tuple[str, str]:
 
 
 def _address(name: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+    if not url.isascii() or not url.isprintable() or " " in url or not _has_host(url):
+        # Without the address: it may hold a secret of the receiver.
         raise ValueError(f"the address of target {name!r} is not written https://host/path")
     return url
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        # A port beyond 65535, or brackets that hold no address.
+        return False
+    return bool(known and parts.hostname and not parts.username and not parts.fragment)
 
 
 def _key(name: str, text: str) -> bytes:

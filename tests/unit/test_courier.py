@@ -1,14 +1,23 @@
 """The courier: messages to a real receiver on this machine, which answers well, badly, or not at all."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.unit.conftest import Farm
 from transcode import callback, submit
@@ -219,3 +228,24 @@ def test_rubbish_and_an_outage_take_no_other_message_along(
     farm.store.read = away  # type: ignore[method-assign, assignment]
     courier.deal([letter(later, "later")], Rest())
     assert (box.deleted, len(receiver.got)) == (["m"], 1)
+
+
+def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(receiver: Receiver, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = tmp_path / "own.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
+    )
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(pem)
+    receiver.socket = own.wrap_socket(receiver.socket, server_side=True)
+    target = Target("own", receiver.url.replace("http:", "https:"), (b"0123456789abcdef",))
+    assert Post()(target, b"{}", {}) == (0, "The target own did not answer: SSLCertVerificationError.")
+    assert receiver.got == []

@@ -13,10 +13,14 @@ from transcode.states import Phase, Status
 from transcode.task import Task
 
 
+def pending(farm: Farm, key: str) -> Task:
+    farm.storage.put("in-bucket", key, b"film")
+    return submit.add(farm.desk, "in-bucket", key)
+
+
 @pytest.fixture
 def task(farm: Farm) -> Task:
-    farm.storage.put("in-bucket", "film.mp4", b"film")
-    return submit.add(farm.desk, "in-bucket", "film.mp4")
+    return pending(farm, "film.mp4")
 
 
 def claim(farm: Farm, task: Task) -> Task:
@@ -169,3 +173,27 @@ def test_a_dead_lettered_task_that_waits_gets_a_new_message(farm: Farm, task: Ta
     claim(farm, task)
     assert reconciler.dead_letter(task.task_id)
     assert len(farm.queue.ids) == 2
+
+
+def test_one_odd_record_keeps_no_other_waiting(farm: Farm) -> None:
+    odd, good = pending(farm, "odd.mp4"), pending(farm, "good.mp4")
+    for task in (odd, good):
+        farm.store.items[task.task_id]["sent_at"] = ""
+    farm.store.items[odd.task_id]["updated_at"] = "1736931600"
+    farm.queue.messages.clear()
+    farm.clock.advance(60)
+    Reconciler(farm.desk).sweep()
+    assert farm.queue.ids == [good.task_id]
+
+
+def test_a_callback_queue_that_is_away_hinders_nothing_else_and_is_tried_again(farm: Farm) -> None:
+    task = pending(farm, "film.mp4")
+    farm.store.items[task.task_id]["callback"] = "orders"
+    farm.callbacks.outage = ServiceUnavailable("no SQS")
+    submit.cancel(farm.desk, task.task_id)
+    reconciler = Reconciler(farm.desk)
+    assert reconciler.sweep() == 0
+    assert reconciler.recounted
+    farm.callbacks.outage = None
+    assert reconciler.sweep() == 1
+    assert [(c.task_id, c.target) for c in farm.callbacks.sent] == [(task.task_id, "orders")]

@@ -80,3 +80,18 @@ def failed(bench: Bench, key: str = "holiday/beach.mp4") -> Task:
         bench, key, status=Status.FAILED, error_message="It is <b>no</b> video.", error_code="input_not_media",
         completed_at=timestamp(bench.clock()), attempts=1,
     )  # fmt: skip
+
+
+@pytest.fixture
+def calls(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every read of the store from now on, by name."""
+    found: list[str] = []
+    for name in ("read", "page", "read_aside", "read_asides"):
+        inner: Callable[..., object] = getattr(bench.store, name)
+
+        def counted(*args: object, _name: str = name, _inner: Callable[..., object] = inner) -> object:
+            found.append(_name)
+            return _inner(*args)
+
+        monkeypatch.setattr(bench.store, name, counted)
+    return found

@@ -64,17 +64,17 @@ def follow(farm: Direct, task_ids: list[str], view: View, every: float = _EVERY)
         ServiceUnavailable: not even the first look was answered; later ones are repeated.
     """
     ends: list[dict[str, Any]] = []
-    for task_id in task_ids:
-        view.show(_look(farm, task_id))
-    while task_ids:
-        found = [task for task in map(lambda one: _look_again(farm, one), task_ids) if task]
+    found = [_look(farm, task_id) for task_id in task_ids]
+    while True:
         for task in found:
             view.show(task)
         ends += [task for task in found if task["status"] in OVER]
         over = {task["task_id"] for task in ends}
         task_ids = [task_id for task_id in task_ids if task_id not in over]
-        time.sleep(every if task_ids else 0)
-    return ends
+        if not task_ids:
+            return ends
+        time.sleep(every)
+        found = [task for task in map(lambda one: _look_again(farm, one), task_ids) if task]
 
 
 def _look(farm: Direct, task_id: str) -> dict[str, Any]:

@@ -70,6 +70,13 @@ class Tell:
     before: Delivery
 
 
+def of(store: TaskStore, task: Task) -> Delivery | None:
+    """How far the callback of a task's end is, None until it was tried; what became of an earlier end's is no news."""
+    told = store.read_aside(task.task_id, ASIDE.CALLBACK) if task.callback else {}
+    found = Delivery.model_validate(told)
+    return found if told and found.generation == task.generation else None
+
+
 def judge(store: TaskStore, callback: Callback, now: float) -> Wait | Drop | Tell:
     """What is to be done with the message of a callback.
 
@@ -84,8 +91,7 @@ def judge(store: TaskStore, callback: Callback, now: float) -> Wait | Drop | Tel
         return Drop("the task was retried since")
     if not task.over:
         return Drop("the end did not come") if now - callback.sent_at > _NO_END else Wait(_LOOK_AGAIN)
-    known = Delivery.model_validate(store.read_aside(task.task_id, ASIDE.CALLBACK))
-    before = known if known.generation == task.generation else Delivery(generation=task.generation)
+    before = of(store, task) or Delivery(generation=task.generation)
     if before.state is not State.WAITING:
         return Drop(f"it is {before.state} already")
     # A copy of the message that comes while the first one waits for its next try.

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from transcode.callback import Delivery
+from transcode import callback
 from transcode.states import Priority, Status
 from transcode.task import ASIDE, Task
 from webapp import auth
@@ -22,8 +22,8 @@ def show(task_id: object) -> Response:
     task = deps().store.read(str(task_id))
     errors = sorted(task.error_details, key=lambda one: one.timestamp, reverse=True)
     return skin.page(
-        "task", task=task, live=_live(task), history=_history(task), errors=errors, delivery=_delivery(task),
-        curl=curl(task),
+        "task", task=task, live=_live(task), history=_history(task), errors=errors,
+        delivery=callback.of(deps().store, task), curl=curl(task),
     )  # fmt: skip
 
 
@@ -39,13 +39,6 @@ def _history(task: Task) -> list[dict[str, Any]]:
     """The attempts that have ended, oldest first: their names have fixed width."""
     told = deps().store.read_aside(task.task_id, ASIDE.HISTORY)
     return [story for _, story in sorted(told.items()) if isinstance(story, dict)]
-
-
-def _delivery(task: Task) -> Delivery | None:
-    """How far the callback of this end is; what became of an earlier end's is no news."""
-    told = deps().store.read_aside(task.task_id, ASIDE.CALLBACK) if task.callback else {}
-    found = Delivery.model_validate(told)
-    return found if told and found.generation == task.generation else None
 
 
 def curl(task: Task) -> str:

@@ -4,8 +4,7 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from transcode import submit
-from transcode.callback import Delivery
+from transcode import callback, submit
 from transcode.ports import Query
 from transcode.states import Status
 from transcode.task import ASIDE, Task
@@ -103,8 +102,8 @@ def _live(task: Task) -> LiveOut | None:
 
 
 def _delivery(task: Task) -> DeliveryOut | None:
-    told = deps().store.read_aside(task.task_id, ASIDE.CALLBACK) if task.callback else {}
-    return DeliveryOut.model_validate(Delivery.model_validate(told)) if told else None
+    found = callback.of(deps().store, task)
+    return DeliveryOut.model_validate(found) if found else None
 
 
 def _history(task_id: str) -> list[AttemptOut]:

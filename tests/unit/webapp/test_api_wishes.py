@@ -265,6 +265,8 @@ def test_a_callback_names_a_target_of_the_operator(make_bench: Callable[..., Ben
     bench.store.merge_aside(made, "callback", {"state": "waiting", "attempts": 2, "status": 500, "error": "No."})
     told = client.get(f"/api/tasks/{made}").get_json()["callback_delivery"]
     assert (told["state"], told["attempts"], told["status"], told["next_at"]) == ("waiting", 2, 500, None)
+    bench.store.merge_aside(made, "callback", {"generation": 7})
+    assert client.get(f"/api/tasks/{made}").get_json()["callback_delivery"] is None
     response = add(client, callback="https://evil.example.com/")
     assert refused(response) == ("unknown_callback", [["body", "callback"]])
     assert "these are: orders, billing" in response.get_json()["error"]

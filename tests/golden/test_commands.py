@@ -33,8 +33,8 @@ def lines(words: list[str]) -> str:
 def encoded(film: Source, wanted: list[Preset], gpu: Gpu | None = None, lane: Lane | None = None) -> str:
     made = plan(film, wanted, replace(FOUR, gpu=gpu))
     made = made.on(lane or made.lane, made.outputs)
-    levels = {track: LEVELS[track.loudness] for track in made.audios if track.loudness is not None}
-    return lines(command.encode(FFMPEG, INPUT, made, levels))
+    sounds = [track for track in made.audios if track.loudness is not None]
+    return lines(command.encode(FFMPEG, INPUT, made, {t: f"sound{number}-0.m4a" for number, t in enumerate(sounds)}))
 
 
 def pictured(film: Source) -> str:
@@ -43,17 +43,20 @@ def pictured(film: Source) -> str:
     return "\n".join(lines(still.picture(FFMPEG, INPUT, made, wanted, look)) for look in still.looks(wanted))
 
 
-def trial() -> str:
+def taken() -> str:
     made = plan(FILM, PRESETS.all, FOUR)
     levels = {track: LEVELS[track.loudness] for track in made.audios if track.loudness is not None}
+    names = {track: f"sound{number}-0.m4a" for number, track in enumerate(levels)}
     assert FILM.audio is not None
-    return lines(command.trial(FFMPEG, INPUT, made, FILM.audio, levels)[0])
+    rehearsed = {track: [level, replace(level, gain=9.0)] for track, level in levels.items() if level.ceiling}
+    asked = command.rehearse(FFMPEG, INPUT, made, FILM.audio, rehearsed)
+    return lines(asked) + "\n" + lines(command.take(FFMPEG, INPUT, made, FILM.audio, levels, names))
 
 
 def measured() -> str:
     assert FILM.audio is not None
     asked = command.measure(FFMPEG, INPUT, FILM.audio, None, None)
-    return lines(asked) + "\n" + lines(command.measure_made(FFMPEG, Path("/scratch/out/trial0.m4a")))
+    return lines(asked) + "\n" + lines(command.measure_made(FFMPEG, Path("/scratch/out/sound0-0.m4a")))
 
 
 HDR = source(colour=Colour("tv", "bt2020nc", "smpte2084", "bt2020"), interlaced=True, fps=120.0, pix_fmt="yuv420p10le")
@@ -77,7 +80,7 @@ CASES = {
     "only_a_clip": encoded(FILM, [CLIP]),
     "a_clip_beside_the_whole": encoded(FILM, [CLIP, *PRESETS.pick(["mp4_standard"])]),
     "loudness_measured": measured(),
-    "loudness_tried": trial(),
+    "loudness_taken": taken(),
     "probe": lines(command.probe(FFPROBE, INPUT)),
     "check_film": lines(command.check(FFPROBE, Path("/scratch/out/lcd_h265.mp4"))),
     "check_picture": lines(command.check(FFPROBE, Path("/scratch/out/thumbnail.jpg"))),

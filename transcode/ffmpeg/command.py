@@ -4,18 +4,21 @@ ffmpeg runs in the folder of the outputs, so their names are plain words of ours
 `graph`, what an encoder is told in `coders`, the limits of an input in `guard`. Works with ffmpeg 5.1 to 9.0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from transcode.ffmpeg import coders, guard
 from transcode.ffmpeg.coders import MOST_THREADS
-from transcode.ffmpeg.graph import Graph, Levels, cut, front, graph, sound_only
+from transcode.ffmpeg.graph import Levels, cut, front, graph, levelled, rehearsal
 from transcode.ffmpeg.lanes import Lane
+from transcode.ffmpeg.loudness import Level
 from transcode.ffmpeg.plan import AudioTrack, Output, Plan, Span, VideoTrack
 from transcode.ffmpeg.probe import Audio
 
 # The meter: true peak, and its line per tenth of a second at a level that is not shown (5.1 knows no `quiet`).
 METER = "ebur128=peak=true:framelog=verbose"
+# How a file that we made is read.
+_OWN = ("-protocol_whitelist", "file", "-f", "mov")
 # ffprobe prints kilobytes per stream; all it may say of a hundred streams.
 _PROBED = (
     "format=format_name,duration,size"
@@ -86,35 +89,46 @@ def measure(ffmpeg: Path, path: Path, audio: Audio, plan_span: Span | None, clip
 def measure_made(ffmpeg: Path, path: Path) -> list[str]:
     """The loudness of a file that we made."""
     return [
-        *head(ffmpeg, "info"), "-protocol_whitelist", "file", "-f", "mov", "-i", guard.address(path), "-map", "0:a:0",
+        *head(ffmpeg, "info"), *_OWN, "-i", guard.address(path), "-map", "0:a:0",
         "-filter:a", METER, "-f", "null", "-",
     ]  # fmt: skip
 
 
-def trial(
-    ffmpeg: Path, path: Path, plan: Plan, audio: Audio, levels: Levels
-) -> tuple[list[str], dict[AudioTrack, str]]:
-    """The sound alone, as the encode will make it; also the file name of each track."""
-    drawn = sound_only(audio, levels)
-    names = {track: f"trial{number}.m4a" for number, track in enumerate(levels)}
-    made = [
-        word
-        for track, name in names.items()
-        for word in ("-map", drawn.audios[track], *_audio_options([track]), "-f", "mp4", f"file:{name}")
+def rehearse(
+    ffmpeg: Path, path: Path, plan: Plan, audio: Audio, levels: Mapping[AudioTrack, Sequence[Level]]
+) -> list[str]:
+    """The loudness of tracks at several levels each, without making them."""
+    text, labels = rehearsal(audio, levels)
+    return [
+        *head(ffmpeg, "info"), *source(path, plan.span), "-filter_complex", text,
+        *(word for label in labels for word in ("-map", label)), "-f", "null", "-",
     ]  # fmt: skip
-    return [*head(ffmpeg), *source(path, plan.span), "-filter_complex", drawn.text, *made], names
 
 
-def encode(ffmpeg: Path, path: Path, plan: Plan, levels: Levels) -> list[str]:
-    """The one run: one decode, every encode once, every output."""
-    drawn = graph(plan, levels)
+def take(
+    ffmpeg: Path, path: Path, plan: Plan, audio: Audio, levels: Levels, names: Mapping[AudioTrack, str]
+) -> list[str]:
+    """Each track at its level, as a file of that name."""
+    drawn = levelled(audio, levels)
+    made: list[str] = []
+    for track, name in names.items():
+        made += ["-map", drawn.audios[track], "-c:a", "aac", "-b:a", str(track.bitrate), "-f", "mp4", f"file:{name}"]
+    return [*head(ffmpeg), *source(path, plan.span), "-filter_complex", drawn.text, *made]
+
+
+def encode(ffmpeg: Path, path: Path, plan: Plan, sounds: Mapping[AudioTrack, str]) -> list[str]:
+    """The one run: one decode, every encode once, every output. `sounds`: the tracks that are ready, as files."""
+    ready = {track: name for track, name in sounds.items() if track in plan.audios}
+    drawn = graph(plan, ready)
+    audios = drawn.audios | {track: f"{number}:a" for number, track in enumerate(ready, start=1)}
     return [
         *head(ffmpeg),
         # Not one frame is a failure, though ffmpeg itself would be content.
         "-abort_on", "empty_output",
         *_hardware(plan), *source(path, plan.span, 1 if plan.lane.decodes else plan.threads),
+        *(word for name in ready.values() for word in (*_OWN, "-i", f"file:{name}")),
         "-filter_complex_threads", str(min(plan.threads, 4)), "-filter_complex", drawn.text,
-        *(word for group in groups(plan.outputs) for word in _muxed(plan, group, drawn)),
+        *(word for group in groups(plan.outputs) for word in _muxed(plan, group, drawn.videos, audios)),
     ]  # fmt: skip
 
 
@@ -153,14 +167,16 @@ def _share(one: Output, other: Output) -> bool:
     return one.video == other.video or (one.audio is not None and one.audio == other.audio)
 
 
-def _muxed(plan: Plan, group: Sequence[Output], drawn: Graph) -> list[str]:
+def _muxed(
+    plan: Plan, group: Sequence[Output], from_videos: Mapping[VideoTrack, str], from_audios: Mapping[AudioTrack, str]
+) -> list[str]:
     videos = list(dict.fromkeys(output.video for output in group))
     audios = list(dict.fromkeys(output.audio for output in group if output.audio is not None))
-    labels = [drawn.videos[video] for video in videos] + [drawn.audios[audio] for audio in audios]
+    labels = [from_videos[video] for video in videos] + [from_audios[audio] for audio in audios]
     return [
         *(word for label in labels for word in ("-map", label)),
         *(word for number, video in enumerate(videos) for word in coders.options(plan, video, number)),
-        *_audio_options(audios),
+        *_audio_options(audios, from_audios),
         # Nothing of the upload's metadata: it holds places and names.
         "-map_metadata", "-1", "-map_chapters", "-1",
         # The source's timestamps, none doubled.
@@ -187,8 +203,9 @@ def _slave(output: Output, videos: list[VideoTrack], audios: list[AudioTrack]) -
     return rf"[f=mp4:movflags=+faststart:select=\'{streams}\']file:{output.file_name}"
 
 
-def _audio_options(tracks: Sequence[AudioTrack]) -> list[str]:
-    options = ["-c:a", "aac"] if tracks else []
+def _audio_options(tracks: Sequence[AudioTrack], sources: Mapping[AudioTrack, str]) -> list[str]:
+    options = []
     for number, track in enumerate(tracks):
-        options += [f"-b:a:{number}", str(track.bitrate)]
+        drawn = sources[track].startswith("[")
+        options += [f"-c:a:{number}", *(["aac", f"-b:a:{number}", str(track.bitrate)] if drawn else ["copy"])]
     return options

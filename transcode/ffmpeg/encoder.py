@@ -1,11 +1,11 @@
 """ffmpeg as the use cases see it: `ports.Encoder`. The order of the steps is here, each step is elsewhere.
 
-Pictures first, then the levels of the sound, then one ffmpeg for all films, then every film is checked.
+Pictures first, then the sound that wants a loudness, then one ffmpeg for all films, then every film is checked.
 """
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,15 +21,15 @@ from transcode.errors import (
     Stopped,
     TranscodeError,
 )
-from transcode.ffmpeg import bench, binaries, check, command, failures, gpu, guard, levels, nvml, seen, still
+from transcode.ffmpeg import bench, binaries, check, command, failures, gpu, guard, nvml, seen, sound, still
 from transcode.ffmpeg.bench import Bench
 from transcode.ffmpeg.binaries import Tools
 from transcode.ffmpeg.gpu import Device
-from transcode.ffmpeg.graph import Levels
 from transcode.ffmpeg.lanes import Capabilities
-from transcode.ffmpeg.plan import Output, Plan, Still, plan
+from transcode.ffmpeg.plan import AudioTrack, Output, Plan, Still, plan
 from transcode.ffmpeg.probe import Source, read
 from transcode.ffmpeg.progress import Report, progress
+from transcode.ffmpeg.sound import Sound
 from transcode.ports import RenderJob, Rendition, TypeFailure
 from transcode.settings import Settings
 
@@ -144,17 +144,27 @@ def _picture(work: Bench, planned: Plan, wanted: Still) -> Iterator[Rendition]:
 
 
 def _films(work: Bench, part: Plan, done: float, share: float) -> Iterator[Rendition]:
+    """The sound that wants a loudness, then all films of a plan in one run."""
+    with work.timed("loudness"):
+        sounds = sound.make(work, part)
+    try:
+        yield from _on_first_lane(work, part, sounds, done, share)
+    finally:
+        sound.clear(work, sounds)
+
+
+def _on_first_lane(
+    work: Bench, part: Plan, sounds: Mapping[AudioTrack, Sound], done: float, share: float
+) -> Iterator[Rendition]:
     """All films of a plan in one run, on the first lane that proves to take them.
 
     On the lanes of a card a failure may be the card's or the lane's; only the CPU's word on a file is final. What
     is the card's for certain is not tried here again: the task goes to another card.
     """
-    with work.timed("loudness"):
-        found = levels.settle(work, part)
     missing = list(part.outputs)
     for lane in part.lanes:
         try:
-            for made in _on_lane(work, part.on(lane, missing), found, done, share):
+            for made in _on_lane(work, part.on(lane, missing), sounds, done, share):
                 missing = [output for output in missing if output.type != made.type]
                 yield made
             return
@@ -166,9 +176,12 @@ def _films(work: Bench, part: Plan, done: float, share: float) -> Iterator[Rendi
             log.warning("Lane given up", lane=lane.value, code=error.code, why=str(error), output=error.output[-500:])
 
 
-def _on_lane(work: Bench, part: Plan, found: Levels, done: float, share: float) -> Iterator[Rendition]:
+def _on_lane(
+    work: Bench, part: Plan, sounds: Mapping[AudioTrack, Sound], done: float, share: float
+) -> Iterator[Rendition]:
     """One run of ffmpeg, then each film checked."""
-    line = command.encode(work.tools.ffmpeg, work.input, part, found)
+    ready = {track: made.file_name for track, made in sounds.items()}
+    line = command.encode(work.tools.ffmpeg, work.input, part, ready)
 
     def tell(report: Report) -> None:
         work.job.watch.progress(progress(report, part.duration, done, share))
@@ -178,10 +191,9 @@ def _on_lane(work: Bench, part: Plan, found: Levels, done: float, share: float) 
     damaged = failures.damage(words)
     if damaged and part.lane.decodes:
         raise LaneUnfit("The GPU's decoder complained of this film.", command=failures.shown(line), output=words)
-    with work.timed("verify"):
-        missed = levels.warnings(work, part.outputs, found)
     for output in part.outputs:
-        notes = [missed.get(output.audio, "") if output.audio else "", _damage(damaged)]
+        heard = sounds.get(output.audio) if output.audio else None
+        notes = [heard.warning if heard else "", _damage(damaged)]
         yield _checked(work, part, output, line, " ".join(note for note in notes if note))
 
 

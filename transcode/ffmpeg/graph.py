@@ -1,7 +1,8 @@
 """The filter graph of a plan: its pictures (`pictures`, `pictures_gpu`) and its sounds, a label per encode. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from transcode.ffmpeg.chains import fan, trim
 from transcode.ffmpeg.lanes import Lane
@@ -13,6 +14,8 @@ from transcode.ffmpeg.probe import Audio
 
 # Hz. True peak is defined between the samples; four times 48 kHz is what meters look at.
 _OVERSAMPLED = 192_000
+# The meter of a rehearsal: its line per tenth of a second at a level that is not shown (5.1 knows no `quiet`).
+_METER = "ebur128@{}=framelog=verbose"
 
 Levels = Mapping[AudioTrack, Level]
 
@@ -26,33 +29,48 @@ class Graph:
     audios: dict[AudioTrack, str]
 
 
-def graph(plan: Plan, levels: Levels) -> Graph:
-    """The whole graph of a plan."""
+def graph(plan: Plan, ready: Collection[AudioTrack]) -> Graph:
+    """The whole graph of a plan, but for the sound tracks that are ready."""
     pictures = GpuPictures(plan) if plan.lane is Lane.NVDEC_NVENC else Pictures(plan)
-    sounds = _Sounds(plan.source.audio, plan.audios, levels)
-    return Graph(";".join([*pictures.chains, *sounds.chains]), pictures.labels, sounds.labels)
+    chains = {track: cut(track.clip) for track in plan.audios if track not in ready}
+    audio = plan.source.audio
+    sounds, labels = _sounds(audio, chains) if audio else ([], {})
+    return Graph(";".join([*pictures.chains, *sounds]), pictures.labels, labels)
 
 
-def sound_only(audio: Audio, levels: Levels) -> Graph:
-    """The graph of these tracks alone, each exactly as the whole graph makes it."""
-    sounds = _Sounds(audio, tuple(levels), levels)
-    return Graph(";".join(sounds.chains), {}, sounds.labels)
+def levelled(audio: Audio, levels: Levels) -> Graph:
+    """The graph of these sound tracks alone, each at its level."""
+    chains, labels = _sounds(audio, {track: [*cut(track.clip), *_at(level)] for track, level in levels.items()})
+    return Graph(";".join(chains), {}, labels)
 
 
-class _Sounds:
-    """The chosen track once as stereo at 48 kHz, then one branch per loudness."""
+def rehearsal(audio: Audio, levels: Mapping[AudioTrack, Sequence[Level]]) -> tuple[str, list[str]]:
+    """The graph that meters each track at each of its levels, in this order, and its labels.
 
-    def __init__(self, audio: Audio | None, tracks: Sequence[AudioTrack], levels: Levels) -> None:
-        self.chains: list[str] = []
-        self.labels: dict[AudioTrack, str] = {}
-        if not tracks or audio is None:
-            return
-        self.chains.append(f"[0:{audio.index}]{front()}[sound]")
-        ends = fan(self.chains, "asplit", "[sound]", len(tracks))
-        for number, track in enumerate(tracks):
-            filters = [*cut(track.clip), *levelled(levels.get(track))]
-            self.labels[track] = f"[a{number}]"
-            self.chains.append(f"{next(ends)}{','.join(filters) or 'anull'}[a{number}]")
+    The limiter hears the samples alone: that takes a third of the time, and on four clips the loudness of 16 gains
+    was the same to 0.1 LU.
+    """
+    tried = [(track.clip, level) for track, some in levels.items() for level in some]
+    chains, labels = _sounds(audio, {
+        number: [*cut(clip), *_at(level, oversampled=False), _METER.format(number)]
+        for number, (clip, level) in enumerate(tried)
+    })  # fmt: skip
+    return ";".join(chains), list(labels.values())
+
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def _sounds(audio: Audio, branches: Mapping[_Key, list[str]]) -> tuple[list[str], dict[_Key, str]]:
+    """The chosen track once as stereo at 48 kHz, then a branch for each; the chains, and the branches' labels."""
+    if not branches:
+        return [], {}
+    chains, labels = [f"[0:{audio.index}]{front()}[sound]"], {}
+    ends = fan(chains, "asplit", "[sound]", len(branches))
+    for number, (key, filters) in enumerate(branches.items()):
+        labels[key] = f"[a{number}]"
+        chains.append(f"{next(ends)}{','.join(filters) or 'anull'}[a{number}]")
+    return chains, labels
 
 
 def front() -> str:
@@ -68,13 +86,11 @@ def cut(clip: Span | None) -> list[str]:
     return [] if clip is None else [trim("atrim", clip), "asetpts=PTS-STARTPTS"]
 
 
-def levelled(level: Level | None) -> list[str]:
+def _at(level: Level, *, oversampled: bool = True) -> list[str]:
     """A gain, then a limiter that sees the peaks between the samples."""
-    if level is None:
-        return []
     gain = [f"volume={level.gain:.2f}dB"]
     if level.ceiling is None:
         return gain
     # level=0: no make-up gain of its own. latency=1: what the look-ahead delays is put back in time.
     limiter = f"alimiter=limit={10 ** (level.ceiling / 20):.6f}:attack=5:release=50:level=0:latency=1"
-    return [*gain, f"aresample={_OVERSAMPLED}", limiter, "aresample=48000"]
+    return [*gain, f"aresample={_OVERSAMPLED}", limiter, "aresample=48000"] if oversampled else [*gain, limiter]

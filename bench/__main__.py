@@ -1,7 +1,7 @@
 """`python -m bench [NAME ...] [--rounds N] [--out FOLDER]`: measure, tell, keep as JSON, draw.
 
-Exit code 1 where a ratio is not as wanted. Results of earlier runs stay in the folder and are drawn too, so that benches
-can be run one by one.
+Exit code 1 where a ratio is not as wanted. Results of earlier runs stay in the folder and are drawn too, so that
+benches can be run one by one.
 """
 
 import argparse

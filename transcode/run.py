@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from transcode import ledger, logs, metrics, publish, retries, steps
+from transcode import ledger, logs, metrics, publish, retries, steps, turns
 from transcode.attempt import Attempt, Tools
 from transcode.clock import timestamp
 from transcode.errors import (
@@ -165,7 +165,7 @@ def _fetch(attempt: Attempt) -> Path:
     if free < 2 * size + _SPARE:
         raise DiskFull(f"{free} bytes of scratch are free; an input of {size} bytes needs {2 * size + _SPARE}.")
     path = attempt.folder / "input"
-    with attempt.phase("fetch", "download"):
+    with attempt.phase("fetch", "download"), turns.turn(attempt.tools.scratch, attempt.folder, size, attempt.check):
         attempt.desk.storage.fetch(
             task.input_bucket, task.input_key, task.input_version, path, lambda _: attempt.check()
         )

@@ -1,6 +1,6 @@
 # Everything a person types. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak check golden screenshots translations start-api start-gpu start-all stop-api stop-gpu stop-all status logs clean
+.PHONY: help build demo test soak bench check golden screenshots translations start-api start-gpu start-all stop-api stop-gpu stop-all status logs clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -34,6 +34,13 @@ test: .venv/dev ## all tests but the slow ones
 soak: .venv/dev ## tasks under random faults (SOAK_TASKS=, SOAK_SEED=), then the slow tests
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m pytest -m slow
+
+.venv/bench: .venv/dev requirements-bench.lock
+	@$(PIP) --require-hashes -r requirements-bench.lock
+	@touch $@
+
+bench: .venv/bench ## measure against the alternatives, about an hour (ONLY="ladder cost", ROUNDS=)
+	$(BIN)/python -m bench $(ONLY) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 check: .venv/dev ## formatting, lint, types, import rules, tests
 	$(BIN)/ruff format --check .

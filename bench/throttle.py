@@ -28,8 +28,9 @@ class Throttle:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._child.terminate()
-        self._child.wait()
+        # Its own exit closes the pipes and waits.
+        with self._child:
+            self._child.terminate()
 
     def lead(self, endpoint: str, down: float, up: float) -> None:
         """Lead to an endpoint with these bytes a second."""

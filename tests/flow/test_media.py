@@ -261,6 +261,18 @@ def test_a_film_of_120_frames_per_second_keeps_every_second_one(tmp_path: Path) 
     assert len(frame_times(made.path)) == 90
 
 
+@pytest.mark.parametrize("seconds", [1, 3])
+@pytest.mark.parametrize("name", ["mp4_smooth", "h265_mute"])
+def test_a_short_film_keeps_its_ceiling_and_uses_it(name: str, seconds: int, tmp_path: Path) -> None:
+    # Grain, so that every encoder would take far more.
+    grain = f"testsrc2=s=320x240:r=25:d={seconds},noise=alls=40:allf=t:all_seed=1"
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} -crf 10 clip.mp4", grain)
+    ceiling = 300_000
+    (wanted,) = (p.model_copy(update={"max_bitrate": ceiling}) for p in QUICK if p.name == name)
+    film = probed(rendered(tmp_path / "clip.mp4", tmp_path, (wanted,))[name].path)["streams"][0]
+    assert 0.5 * ceiling < int(film["bit_rate"]) <= ceiling
+
+
 def test_late_sound_stays_late(tmp_path: Path) -> None:
     made = rendered(odd_clips.late_sound(tmp_path), tmp_path, QUICK[:1])["mp4_standard"]
     line = [

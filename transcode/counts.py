@@ -5,6 +5,7 @@ to what the records say; the reconciler does that every hour.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from transcode import logs
@@ -61,11 +62,11 @@ def _count(store: TaskStore, wanted: str) -> Counter[str]:
     return found
 
 
-def _all(store: TaskStore, query: Query) -> list[Task]:
-    tasks: list[Task] = []
+def _all(store: TaskStore, query: Query) -> Iterator[Task]:
+    """Page by page, as a day may have more tasks than memory has room for."""
     while True:
         page = store.page(query)
-        tasks.extend(page.tasks)
+        yield from page.tasks
         if not page.next_cursor:
-            return tasks
+            return
         query = Query(query.date, query.status, query.limit, page.next_cursor)

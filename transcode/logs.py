@@ -44,10 +44,11 @@ def configure(level: str = "INFO", form: str = "json", process: str = "") -> Non
         render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     else:
         render = structlog.processors.JSONRenderer(serializer=_line)
+    shared = [_of(process), *_SHARED]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
@@ -57,13 +58,20 @@ def configure(level: str = "INFO", form: str = "json", process: str = "") -> Non
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    if process:
-        structlog.contextvars.bind_contextvars(process=process)
+
+
+def _of(process: str) -> structlog.typing.Processor:
+    """Puts the process on every line. Not as a bound value: a new thread begins without those."""
+
+    def named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"process": process, **event} if process else event
+
+    return named
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

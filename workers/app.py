@@ -1,5 +1,6 @@
 """The Celery app of a worker: `celery -A workers.app ...` finds it here. Signals of its processes too."""
 
+import gc
 import shutil
 from typing import Any
 
@@ -34,6 +35,12 @@ def clean_scratch(sender: str, **_: Any) -> None:
     folder = read_settings().temp_dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(folder / sender, ignore_errors=True)
+
+
+@signals.worker_process_init.connect
+def keep_sharing(**_: Any) -> None:
+    """Leave what a pool process has inherited out of its garbage collections, the first full one of which copies it."""
+    gc.freeze()
 
 
 @signals.worker_shutting_down.connect

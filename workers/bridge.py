@@ -3,10 +3,12 @@
 Needs no GPU; any number of copies may run.
 """
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from transcode import events, logs, metrics, targets
@@ -28,36 +30,59 @@ log = logs.get(__name__)
 _SELDOM = 55.0
 # Seconds of rest after the queue did not answer.
 _REST = 5.0
-# Seconds that the handling of one message may take when the bridge is to end.
+# Seconds that the messages of one receive may take when the bridge is to end.
 _PATIENCE = 20.0
+# Messages dealt with at once: a receive brings no more, and each waits for AWS nearly all its time.
+_AT_ONCE = 10
 
 
-class Events(Protocol):
-    """Where notifications come from."""
+class Source(Protocol):
+    """What can be polled."""
 
     def receive(self, wait: int) -> list[Received]:
         """Wait up to `wait` seconds for messages."""
 
-    def delete(self, message: Received) -> None:
-        """Done with it."""
+
+class Events(Source, Protocol):
+    """Where notifications come from."""
+
+    def delete_all(self, messages: Sequence[Received]) -> None:
+        """Done with what a receive has brought, or with a part of it."""
 
 
-def handle(found: Desk, queue: Events, message: Received) -> None:
-    """Submit every upload of a message, then delete it. What cannot be dealt with stays and comes again.
+def deal(found: Desk, queue: Events, messages: Sequence[Received]) -> None:
+    """Submit the uploads of all messages at the same time, then delete what is done. The rest stays and comes again."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="events") as pool:
+        done = list(pool.map(lambda message: handle(found, message), messages))
+    if any(done):
+        queue.delete_all([message for message, well in zip(messages, done, strict=True) if well])
 
-    A malformed message stays too, until SQS moves it to the dead-letter queue, where people can look at it.
+
+def handle(found: Desk, message: Received) -> bool:
+    """Submit every upload of a message; whether it is done with, and may be deleted.
+
+    A malformed one stays, until SQS moves it to the dead-letter queue, where people can look at it.
     """
-    try:
-        for upload in events.read(message.body):
-            made = upload if isinstance(upload, Skipped) else accept(found, upload)
-            if isinstance(made, Skipped):
-                log.info("Upload skipped", why=made.why, key=made.key)
-    except BadEvent as exc:
-        log.error("Malformed notification left for the dead-letter queue", message_id=message.id, error=str(exc))
-    except TranscodeError as exc:
-        log.warning("Notification not dealt with, comes again", message_id=message.id, error=str(exc))
-    else:
-        queue.delete(message)
+    with logs.bound(message_id=message.id):
+        try:
+            _submit(found, message)
+        except BadEvent as exc:
+            log.error("Malformed notification left for the dead-letter queue", error=str(exc))
+        except TranscodeError as exc:
+            log.warning("Notification not dealt with, comes again", error=str(exc))
+        except Exception:
+            # It must not take the others of its receive along; one that causes a bug ends in the dead-letter queue.
+            log.exception("Unforeseen error with a notification")
+        else:
+            return True
+    return False
+
+
+def _submit(found: Desk, message: Received) -> None:
+    for upload in events.read(message.body):
+        made = upload if isinstance(upload, Skipped) else accept(found, upload)
+        if isinstance(made, Skipped):
+            log.info("Upload skipped", why=made.why, key=made.key)
 
 
 class Poller:
@@ -67,12 +92,10 @@ class Poller:
         name: of the thread.
         queue: what is read.
         wait: seconds of one poll.
-        deal: deals with what came; it looks at the event between messages and breaks off when it is set.
+        deal: deals with what came.
     """
 
-    def __init__(
-        self, name: str, queue: Events, wait: int, deal: Callable[[list[Received], threading.Event], None]
-    ) -> None:
+    def __init__(self, name: str, queue: Source, wait: int, deal: Callable[[list[Received]], None]) -> None:
         self._name, self._queue, self._wait, self._deal = name, queue, wait, deal
         self._stopped = threading.Event()
         # Held while messages are being dealt with: what has begun is finished before the process ends.
@@ -83,9 +106,12 @@ class Poller:
         threading.Thread(target=self._poll, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
-        """Finish what is being dealt with; a poll that runs is left alone, its messages come again."""
+        """Take nothing new; a poll that runs is left alone, its messages come again."""
         self._stopped.set()
-        if self._dealing.acquire(timeout=_PATIENCE):
+
+    def finish(self, deadline: float) -> None:
+        """Wait for what is being dealt with, until then by the monotonic clock."""
+        if self._dealing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             self._dealing.release()
 
     def _poll(self) -> None:
@@ -94,12 +120,12 @@ class Poller:
                 messages = self._queue.receive(self._wait)
                 with self._dealing:
                     if not self._stopped.is_set():
-                        self._deal(messages, self._stopped)
+                        self._deal(messages)
             except TranscodeError as exc:
                 log.warning("Queue did not answer", queue=self._name, error=str(exc))
                 self._stopped.wait(_REST)
             except Exception:
-                # The loop must outlive any bug: a message that causes one ends in the dead-letter queue.
+                # The loop must outlive any bug: nobody else reads for this process.
                 log.exception("Unforeseen error in the bridge")
                 self._stopped.wait(_REST)
 
@@ -119,10 +145,13 @@ class Bridge:
         log.info("Bridge started", queues=len(self._pollers))
 
     def stop(self) -> None:
-        """Finish what is being dealt with."""
+        """Finish what is being dealt with; all pollers together have the patience of one."""
         self._stopped.set()
+        deadline = time.monotonic() + _PATIENCE
         for poller in self._pollers:
             poller.stop()
+        for poller in self._pollers:
+            poller.finish(deadline)
         log.info("Bridge stopped")
 
     def _reconcile(self) -> None:
@@ -146,31 +175,19 @@ class Bridge:
                 log.debug("Reconciler pass", mended=mended, seconds=round(time.monotonic() - began, 3))
 
 
-def events_poller(found: Desk, queue: Events, wait: int) -> Poller:
-    """What makes tasks of the events of a queue."""
-
-    def deal(messages: list[Received], stopped: threading.Event) -> None:
-        for message in messages:
-            if stopped.is_set():
-                return
-            with logs.bound(message_id=message.id):
-                handle(found, queue, message)
-
-    return Poller("events", queue, wait, deal)
-
-
 def callbacks_poller(found: Desk, queue: Letters, wait: int) -> Poller:
     """What delivers the callbacks of a queue."""
     known = targets.read(found.settings.callback_targets, found.settings.callback_secrets)
     courier, rest = Courier(found.store, queue, known, found.clock, Post()), Rest()
-    return Poller("callbacks", queue, wait, lambda messages, _: courier.deal(messages, rest))
+    return Poller("callbacks", queue, wait, lambda messages: courier.deal(messages, rest))
 
 
 def pollers(found: Desk) -> Iterator[Poller]:
     """The pollers that the settings ask for."""
     settings = found.settings
     if settings.event_queue_url:
-        yield events_poller(found, EventQueue(settings), settings.wait_seconds)
+        queue = EventQueue(settings)
+        yield Poller("events", queue, settings.wait_seconds, lambda messages: deal(found, queue, messages))
     if settings.callback_queue_url:
         yield callbacks_poller(found, CallbackQueue(settings), settings.wait_seconds)
 
@@ -188,3 +205,5 @@ def main() -> None:
     bridge.start()
     signal.sigwait(signals)
     bridge.stop()
+    # Returning would wait for every thread of a pool, also one whose call of AWS hangs beyond all patience.
+    os._exit(0)

@@ -1,5 +1,6 @@
 """The queues as this project uses them beside Celery: counts, events, the hold on a running task's message."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,13 @@ class TestEvents:
         assert (message.body, message.receive_count) == ('{"视频": 1}', 1)
         events.delete(message)
         assert events.release(message) is Held.GONE
+
+    def test_all_of_a_receive_are_deleted_but_those_that_sqs_refuses(self, sqs: Any, events: EventQueue) -> None:
+        for n in range(3):
+            sqs.send_message(QueueUrl=events._url, MessageBody=str(n))
+        first, second, third = events.receive(0)
+        events.delete_all([first, replace(second, receipt="of nobody"), third])
+        assert [events.release(one) for one in (first, second, third)] == [Held.GONE, Held.HELD, Held.GONE]
 
     def test_an_empty_queue_gives_nothing(self, events: EventQueue) -> None:
         assert events.receive(0) == []

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,13 +20,27 @@ def left(scene: Scene, url: str) -> int:
 
 
 def test_a_bridge_killed_between_record_and_delete_makes_one_task(scene: Scene) -> None:
-    hang = Rule("DeleteMessage", Fault.hang(), about="flow-events")
+    hang = Rule("DeleteMessageBatch", Fault.hang(), about="flow-events")
     scene.proxy.add(hang)
     key = scene.upload("good")
     until(lambda: hang.used, "the bridge asks for the event's deletion")
     scene.farm.kill("bridge1")
     scene.farm.start("bridge1")
     until(lambda: left(scene, scene.farm.settings.event_queue_url) == 0, "the event comes again and is deleted")
+    scene.completed(scene.task(key), attempts=1)
+
+
+def test_a_bridge_ends_in_time_though_a_record_cannot_be_written(scene: Scene) -> None:
+    hang = Rule("PutItem", Fault.hang(), times=None)
+    scene.proxy.add(hang)
+    key = scene.upload("good")
+    until(lambda: hang.used, "the bridge makes the record")
+    began = time.monotonic()
+    assert scene.farm.stop("bridge1") == 0
+    # Seconds after which systemd and docker kill it.
+    assert time.monotonic() - began < 30
+    scene.proxy.clear()
+    scene.revive()
     scene.completed(scene.task(key), attempts=1)
 
 

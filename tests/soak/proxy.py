@@ -29,6 +29,7 @@ EVERYDAY: tuple[tuple[str, Fault, float], ...] = (
     ("SendMessage", Fault.status(500), 0.02), ("SendMessage", _LOST, 0.03), ("SendMessage", Fault.drop(), 0.01),
     ("ReceiveMessage", Fault.status(503), 0.02), ("ReceiveMessage", _LOST, 0.02),
     ("DeleteMessage", Fault.status(500), 0.03), ("DeleteMessage", Fault.drop(), 0.03),
+    ("DeleteMessageBatch", Fault.status(500), 0.03), ("DeleteMessageBatch", Fault.drop(), 0.03),
     ("ChangeMessageVisibility", Fault.status(503), 0.03), ("ChangeMessageVisibility", Fault.drop(), 0.02),
     ("POST /flow-output*", Fault.status(500), 0.01), ("POST /flow-output*", _LOST, 0.03),
     ("PUT /flow-output*", _SLOW_DOWN, 0.02), ("PUT /flow-output*", Fault.drop(), 0.01),
@@ -37,7 +38,10 @@ EVERYDAY: tuple[tuple[str, Fault, float], ...] = (
 )  # fmt: skip
 # What may fail for seconds: what it is called, the operations, the faults it may show.
 _TABLE = ("UpdateItem", "PutItem", "GetItem", "Query")
-_QUEUE = ("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
+_QUEUE = (
+    "SendMessage", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility",
+    "GetQueueAttributes",
+)  # fmt: skip
 _BUCKET = (
     "POST /flow-output",
     "PUT /flow-output",

@@ -1,10 +1,13 @@
 """The counters of ended tasks, and what puts them right."""
 
+from weakref import ref
+
 import pytest
 
 from tests.unit.conftest import Farm, Letter
 from transcode import counts, submit
 from transcode.errors import InputNotMedia, ServiceUnavailable
+from transcode.ports import Page, Query
 from transcode.reconcile import Reconciler
 from transcode.run import run
 from transcode.states import Status
@@ -52,6 +55,27 @@ def test_a_task_counts_on_the_day_of_its_end(farm: Farm, task: Task, letter: Let
     assert (totals(farm)["completed"], totals(farm, "2025-01-16")["completed"]) == (0, 1)
     counts.recount(farm.store, "2025-01-16")
     assert totals(farm, "2025-01-16")["completed"] == 1
+
+
+def test_a_recount_holds_a_page_of_tasks_and_not_the_day(farm: Farm, task: Task, letter: Letter) -> None:
+    run(task.task_id, letter, farm.tools)
+    ended, most = farm.store.read(task.task_id), 0
+    given: list[ref[Task]] = []
+
+    def page(query: Query) -> Page:
+        nonlocal most
+        if query.status is not Status.COMPLETED or query.date != DAY:
+            return Page((), "")
+        tasks = tuple(ended.model_copy(update={"ver": n}) for n in range(query.limit))
+        given.extend(ref(one) for one in tasks)
+        most = max(most, sum(one() is not None for one in given))
+        return Page(tasks, str(int(query.cursor or 0) + 1) if query.cursor != "9" else "")
+
+    farm.store.page = page  # type: ignore[method-assign]
+    counts.recount(farm.store, DAY)
+    assert totals(farm)["completed"] == 1000
+    # The page that comes, and the one that goes.
+    assert most <= 200
 
 
 def test_the_reconciler_recounts_once_an_hour(farm: Farm, task: Task, letter: Letter) -> None:

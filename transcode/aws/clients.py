@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Seconds. A read may be a long poll of 20 s, so its limit lies above that.
 _CONNECT, _READ, _ATTEMPTS = 5, 30, 5
+# Connections that a client keeps; one more is made anew for each call, with a warning. The bridge deals with ten events
+# and ten callbacks at once, beside its reconciler.
+_CONNECTIONS = 24
 
 
 @cache
@@ -44,13 +47,17 @@ def _session(settings: Settings) -> boto3.Session:
     )
 
 
-def _client(settings: Settings, service: Any, read: float = _READ, attempts: int = _ATTEMPTS, **config: Any) -> Any:
+def _client(
+    settings: Settings, service: Any, read: float = _READ, attempts: int = _ATTEMPTS, connections: int = _CONNECTIONS,
+    **config: Any,
+) -> Any:  # fmt: skip
     return session(settings).client(
         service,
         endpoint_url=settings.aws_endpoint_url or None,
         config=Config(
             connect_timeout=_CONNECT,
             read_timeout=read,
+            max_pool_connections=connections,
             retries={"mode": "standard", "total_max_attempts": attempts},
             **config,
         ),
@@ -60,7 +67,7 @@ def _client(settings: Settings, service: Any, read: float = _READ, attempts: int
 def s3(settings: Settings, connections: int = 16) -> "S3Client":
     """S3. Path addressing where an own endpoint is set: local stores have no bucket host names."""
     style = {"addressing_style": "path"} if settings.aws_endpoint_url else {}
-    return cast("S3Client", _client(settings, "s3", max_pool_connections=connections, s3=style))
+    return cast("S3Client", _client(settings, "s3", connections=connections, s3=style))
 
 
 def dynamodb(settings: Settings) -> "DynamoDBClient":

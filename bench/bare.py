@@ -1,6 +1,7 @@
 """The calls of AWS that nobody can do without, made with boto3 as it comes."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from transcode import events
 from transcode import task as records
@@ -13,7 +14,7 @@ BUCKET = "flow-input"
 
 
 class Bare:
-    """One caller, who makes one call after the other."""
+    """One caller."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._storage = settings, S3Storage(settings)
@@ -30,14 +31,13 @@ class Bare:
         self._storage.head(BUCKET, key)
         self._submit(key)
 
-    def events(self, count: int) -> None:
-        """Receive so many events, ten at most at once, submit each, and delete what was received at once."""
+    def events(self, count: int, at_once: int) -> None:
+        """Receive so many events, ten with each call, submit so many at once, and delete what was received together."""
         url = self._settings.event_queue_url
         while count > 0:
             found = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)["Messages"]
-            for message in found:
-                for upload in events.read(message["Body"]):
-                    self._submit(upload.key)
+            with ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(self._submit, [upload.key for one in found for upload in events.read(one["Body"])]))
             done = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(found)]
             self._sqs.delete_message_batch(QueueUrl=url, Entries=done)  # type: ignore[arg-type]
             count -= len(found)

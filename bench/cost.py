@@ -30,7 +30,10 @@ _KINDS = "sqs", "dynamodb writes", "dynamodb reads", "s3 puts", "s3 gets"
 def measure(rounds: int) -> Found:
     """Some tasks, one after the other."""
     film, port = clips.film(*_FILM), free_port()
-    with tempfile.TemporaryDirectory() as folder, System(Path(folder), METRICS_PORT=str(port)) as system:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        System(Path(folder), MAX_CONCURRENT_TASKS="1", METRICS_PORT=str(port)) as system,
+    ):
         before = requests(port)
         tasks, cost = system.batch([film] * _TASKS * rounds)
         made = requests(port) - before
@@ -74,20 +77,29 @@ def per_task(film: Path, tasks: list[Task], cost: Cost, made: Counter[str]) -> d
 
 
 def money(task: dict[str, Any], prices: dict[str, Any]) -> list[dict[str, Any]]:
-    """Dollars for 1,000 minutes, as films of one minute and as ones of ten: requests are by the film."""
-    cpu, gpu, each = prices["cpu"], prices["gpu"], prices["requests"]
-    hours = 1000 * 60 * task["cpu s"] / task["film s"] / 3600 / (cpu["vcpus"] * cpu["speed"] * prices["busy"])
-    cards = 1000 / 60 / gpu["realtime"] / prices["busy"]
-    asked = (
-        task["sqs"] * each["sqs"] + task["dynamodb reads"] * each["dynamodb_read"]
-        + task["dynamodb writes"] * each["units_per_write"] * each["dynamodb_write_unit"]
-        + task["s3 puts"] * each["s3_put"] + task["s3 gets"] * each["s3_get"]
+    """Dollars for 1,000 minutes, as films of one minute and as ones of ten."""
+    cpu, gpu = prices["cpu"], prices["gpu"]
+    # Seconds of work for a second of film.
+    paces = ((cpu, task["cpu s"] / task["film s"] / (cpu["vcpus"] * cpu["speed"])), (gpu, 1 / gpu["realtime"]))
+    rows = []
+    for machine, pace in paces:
+        hours = 1000 / 60 * pace / prices["busy"]
+        for minutes in (1, 10):
+            asked = 1000 / minutes * _requests(task, prices["requests"], minutes, 60 * minutes * pace)
+            rows.append({
+                "films of": f"{minutes} min", "machines": machine["instance"], "machine hours": round(hours, 1),
+                "machines $": round(hours * machine["per_hour"], 2), "requests $": round(asked, 3),
+            })  # fmt: skip
+    return rows
+
+
+def _requests(task: dict[str, Any], each: dict[str, float], minutes: float, work: float) -> float:
+    """Dollars for the requests of a film that takes so many seconds of work: those of the short one, and more."""
+    more = 60 * minutes / task["film s"] - 1
+    parts = more * task["MB out"] * 1e6 / each["part_bytes"]
+    units = task["dynamodb writes"] * each["units_per_write"] + work * each["write_units_a_second"]
+    return (
+        (task["sqs"] + work * each["sqs_a_second"]) * each["sqs"] + units * each["dynamodb_write_unit"]
+        + task["dynamodb reads"] * each["dynamodb_read"] + (task["s3 puts"] + parts) * each["s3_put"]
+        + task["s3 gets"] * each["s3_get"]
     ) / 1e6  # fmt: skip
-    return [
-        {
-            "films of": f"{minutes} min", "machines": name, "machine hours": round(some, 1),
-            "machines $": round(some * price, 2), "requests $": round(asked * 1000 / minutes, 3),
-        }
-        for name, some, price in ((cpu["instance"], hours, cpu["per_hour"]), (gpu["instance"], cards, gpu["per_hour"]))
-        for minutes in (1, 10)
-    ]  # fmt: skip

@@ -1,10 +1,8 @@
 """Where numbers were measured, and how they are summed up: what every bench prints beside its own."""
 
-import json
 import os
 import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +30,3 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
         "p50_ms": round(statistics.median(seconds) * 1000, 2),
         "p95_ms": round(statistics.quantiles(seconds, n=20)[-1] * 1000, 2),
     }
-
-
-def tell(found: dict[str, Any]) -> None:
-    """Print it."""
-    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -1,12 +1,13 @@
 """The whole system under a bench: AWS, bridge and one worker as processes; uploads go in, closed records come out.
 
-What it costs is counted from the end of the uploads to the last closed record, without the processor time of moto,
+What it costs is counted from the first upload to the last closed record, without the processor time of moto,
 which stands for what others run.
 """
 
 import itertools
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,17 +40,19 @@ class System:
         self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
-        farm = self._farm.__enter__()
-        self.narrow(float("inf"), float("inf"))
-        self._s3 = clients.s3(farm.settings)
-        farm.start("bridge")
-        farm.start("worker")
-        # The first task waits for both to be up.
-        self.batch([clips.film(90, "h264", 1.0)])
+        with ExitStack() as undone:
+            farm = undone.enter_context(self._farm)
+            self.narrow(float("inf"), float("inf"))
+            self._s3 = clients.s3(farm.settings)
+            farm.start("bridge")
+            farm.start("worker")
+            # The first task waits for both to be up.
+            self.batch([clips.film(90, "h264", 1.0)])
+            self._done = undone.pop_all()
         return self
 
     def __exit__(self, *why: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._farm.__exit__(*why)
+        self._done.__exit__(*why)
 
     def narrow(self, down: float, up: float) -> None:
         """Let its processes have so many bytes a second of their AWS, where there is a throttle."""
@@ -63,13 +66,12 @@ class System:
             RuntimeError: a task failed; the bench is worth nothing then.
         """
         keys = [f"{next(self._numbers)}/{film.name}" for film in films]
-        used = self._processor()
+        used, began = self._processor(), time.time()
         for film, key in zip(films, keys, strict=True):
             self._s3.put_object(Bucket=self._farm.settings.input_bucket[0], Key=key, Body=film.read_bytes())
-        uploaded = time.time()
         tasks: list[Task] = until(lambda: self._closed(keys), "all tasks are over", _PATIENCE)
         closed = max(seconds(task.completed_at) for task in tasks)
-        return tasks, Cost(closed - uploaded, self._processor() - used)
+        return tasks, Cost(closed - began, self._processor() - used)
 
     def _closed(self, keys: Sequence[str]) -> list[Task]:
         time.sleep(_LOOK)

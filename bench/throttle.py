@@ -3,7 +3,7 @@
     python -m bench.throttle
 
 says its address, then reads from stdin lines of `HOST:PORT DOWN UP`: where it leads from now on, and the bytes a second
-towards the caller and away from it.
+towards the caller and away from it. It answers each with an empty line.
 """
 
 import asyncio
@@ -35,8 +35,10 @@ class Throttle:
     def lead(self, endpoint: str, down: float, up: float) -> None:
         """Lead to an endpoint with these bytes a second."""
         assert self._child.stdin  # noqa: S101 - a pipe was asked for
+        assert self._child.stdout  # noqa: S101 - a pipe was asked for
         self._child.stdin.write(f"{urlsplit(endpoint).netloc} {down} {up}\n")
         self._child.stdin.flush()
+        self._child.stdout.readline()
 
 
 class _Lane:
@@ -80,11 +82,11 @@ class _Relay:
 async def _main() -> None:
     relay, loop = _Relay(), asyncio.get_running_loop()
     server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
-    sys.stdout.write("http://{}:{}\n".format(*server.sockets[0].getsockname()))
-    sys.stdout.flush()
+    print("http://{}:{}".format(*server.sockets[0].getsockname()), flush=True)  # noqa: T201
     # It ends with who started it: then its stdin does.
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         relay.told(line)
+        print(flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

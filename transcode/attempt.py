@@ -3,20 +3,25 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transcode import turns
 from transcode.clock import timestamp
 from transcode.errors import DiskFull, TranscodeError
 from transcode.lease import Lease
 from transcode.ports import Encoder, Progress, TypeFailure
 from transcode.submit import Desk
 from transcode.task import OUTPUT_KEPT, ErrorDetail, Task
+from transcode.turns import Line
 
 # Bytes of scratch that no attempt may take: a disk that is quite full fails all tasks of the machine at once.
 _KEPT_FREE = 64 * 10**6
+
+# Bytes of a film whose size nobody told: what S3 takes at most.
+_SIZE_UNTOLD = 5 * 10**12
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,11 @@ class Attempt:
             self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - began, 3)
         self.stage = "transcode"
         self.show(before)
+
+    def turn(self, line: Line) -> AbstractContextManager[None]:
+        """Have the line when it is this task's turn."""
+        size = self.task.input_version.size or _SIZE_UNTOLD
+        return turns.turn(line, self.tools.scratch, self.folder, size, self.task.started_at, self.lease.check)
 
     def show(self, phase: str) -> None:
         """Have people see which phase this is."""

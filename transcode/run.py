@@ -6,6 +6,7 @@ together, never by Celery.
 """
 
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from transcode import ledger, logs, metrics, publish, retries, steps, turns
+from transcode import ledger, logs, metrics, publish, retries, steps
 from transcode.attempt import Attempt, Tools
 from transcode.clock import timestamp
 from transcode.errors import (
@@ -39,6 +40,7 @@ from transcode.ports import RenderJob, TypeFailure
 from transcode.states import Phase, Status
 from transcode.submit import deliver
 from transcode.task import ASIDE, Task
+from transcode.turns import Line
 
 log = logs.get(__name__)
 
@@ -115,7 +117,8 @@ def _scratch(tools: Tools, task: Task) -> Iterator[Path]:
 
 def _clear(scratch: Path) -> None:
     """Remove what killed processes of this node have left: films of many gigabytes, for as long as the node lives."""
-    for note in scratch.glob(f"*/*/{_PID}"):
+    for name in glob.glob(f"*/*/{_PID}", root_dir=scratch):  # noqa: PTH207  Path.glob fails where a folder vanishes
+        note = scratch / name
         with suppress(OSError, ValueError):
             if not Path("/proc", str(int(note.read_text()))).exists():
                 shutil.rmtree(note.parent, ignore_errors=True)
@@ -165,7 +168,7 @@ def _fetch(attempt: Attempt) -> Path:
     if free < 2 * size + _SPARE:
         raise DiskFull(f"{free} bytes of scratch are free; an input of {size} bytes needs {2 * size + _SPARE}.")
     path = attempt.folder / "input"
-    with attempt.phase("fetch", "download"), turns.turn(attempt.tools.scratch, attempt.folder, size, attempt.check):
+    with attempt.phase("fetch", "download"), attempt.turn(Line.DOWN):
         attempt.desk.storage.fetch(
             task.input_bucket, task.input_key, task.input_version, path, lambda _: attempt.check()
         )

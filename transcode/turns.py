@@ -1,37 +1,47 @@
-"""In which order the tasks of a node download: a smaller film before a larger one, equal ones one after the other.
+"""In which order the tasks of a node use its line: a smaller film before a larger one, equal ones one after the other.
 
-Two downloads at once take the line's time twice over, and then both tasks encode at once and the line lies idle. One
-after the other, a task encodes while the next one downloads. Nobody waits for a larger film than its own, so a huge one
+Tasks that download at the same time also encode at the same time, while the line lies idle, and then upload at the
+same time. In turn, one encodes while the other has the line. Nobody waits for a larger film than its own, so a huge one
 keeps none from the GPU.
 """
 
+import glob
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
-# Names the file of whoever downloads or wants to: its size in bytes before it. The lock on it ends with its process.
-_NOTE = ".fetching"
-# Seconds between two looks.
-_PAUSE = 0.05
+# Seconds between two looks; and after which a film goes that others keep overtaking.
+_PAUSE, _PATIENCE = 0.05, 600.0
+
+
+class Line(StrEnum):
+    """A direction: the end of the name of a file of each task that uses it or wants to, locked by its process."""
+
+    DOWN = ".fetching"
+    UP = ".sending"
 
 
 @contextmanager
-def turn(scratch: Path, folder: Path, size: int, check: Callable[[], None]) -> Iterator[None]:
+def turn(line: Line, scratch: Path, folder: Path, size: int, since: str, check: Callable[[], None]) -> Iterator[None]:
     """Wait for those of the node that come first, then be under way.
 
     Args:
+        line: which way.
         scratch: the node's folder, which has a folder for each task and in it one for each attempt.
         folder: the attempt's own.
         size: bytes of its film.
+        since: when the attempt began, as text that sorts: who came first goes first, also on the way up.
         check: called many times a second while waiting; what it raises ends the wait.
     """
-    path = folder / f"{size}{_NOTE}"
+    path = folder / f"{size:020d}@{since}{line}"
+    deadline = time.monotonic() + _PATIENCE
     with path.open("w") as note:
         flock(note, LOCK_EX)
         try:
-            while any(_before(other, path) and _held(other) for other in scratch.glob(f"*/*/*{_NOTE}")):
+            while _others_first(line, scratch, path) and time.monotonic() < deadline:
                 check()
                 time.sleep(_PAUSE)
             yield
@@ -39,12 +49,14 @@ def turn(scratch: Path, folder: Path, size: int, check: Callable[[], None]) -> I
             path.unlink(missing_ok=True)
 
 
-def _before(one: Path, other: Path) -> bool:
-    return (int(one.stem), one.parts) < (int(other.stem), other.parts)
+def _others_first(line: Line, scratch: Path, own: Path) -> bool:
+    # Path.glob fails where a folder vanishes while it looks, and tasks end all the time.
+    found = [scratch / name for name in glob.glob(f"*/*/*{line}", root_dir=scratch)]  # noqa: PTH207
+    return any((other.name, other.parts) < (own.name, own.parts) and _held(other) for other in found)
 
 
 def _held(path: Path) -> bool:
-    """Whether its process still wants it. A note that was not locked yet passes for dead: then two download at once."""
+    """Whether its process still wants it. A note that was not locked yet passes for dead: then two are under way."""
     with suppress(FileNotFoundError), path.open() as note:
         try:
             flock(note, LOCK_SH | LOCK_NB)

@@ -30,6 +30,8 @@ class Publisher:
     """Fills `ports.TaskQueue`: a message carries the task's id and nothing else."""
 
     def __init__(self, settings: Settings) -> None:
+        # Now, not with the first send: threads that send it together would each make an app.
+        celery_app()
         self._queue = settings.queue_name
         self._urgent = settings.urgent_queue_name or settings.queue_name
 

@@ -17,6 +17,7 @@ from tests.hostile import crafted
 from tests.hostile.conftest import QUICK, SECRET, Farm
 from transcode import errors
 from transcode.ffmpeg.binaries import at_hand
+from transcode.presets import load
 
 Refusal = tuple[type[errors.TranscodeError], str]
 NOT_MEDIA: Refusal = (errors.InputNotMedia, "no media file of an accepted kind")
@@ -215,6 +216,19 @@ def test_a_damaged_middle_is_told_beside_the_result(kind: str, farm: Farm) -> No
     rendition = farm.render(path)["mp4_smooth"]
     assert "damaged places" in rendition.warning
     assert rendition.duration > 3.5
+
+
+def test_damaged_sound_is_told_also_where_it_is_made_before_the_film(farm: Farm) -> None:
+    path = farm.upload(whole(farm, "mp4"))
+    line = [str(at_hand().ffprobe), "-v", "error", "-select_streams", "a", "-show_entries", "packet=pos,size", "-of"]
+    told = subprocess.run([*line, "json", str(path)], capture_output=True, check=True, text=True).stdout
+    packets = json.loads(told)["packets"]
+    data = bytearray(path.read_bytes())
+    for packet in packets[len(packets) // 3 : len(packets) // 2]:
+        start, size = int(packet["pos"]), int(packet["size"])
+        data[start : start + size] = crafted.riddled(bytes(size), seed=3, holes=1, width=size - 1)
+    loud = load().pick(["lcd_h265"])[0].model_copy(update={"speed": "ultrafast"})
+    assert "damaged places" in farm.render(farm.upload(bytes(data)), (loud,))["lcd_h265"].warning
 
 
 def test_a_film_of_noise_in_a_sound_shell_is_corrupt(farm: Farm) -> None:

@@ -60,7 +60,6 @@ def test_a_throttle_lets_so_many_bytes_through_each_second() -> None:
     Thread(target=server.serve_forever, daemon=True).start()
     with Throttle() as throttle:
         throttle.lead(f"http://127.0.0.1:{server.server_port}", 100_000, float("inf"))
-        time.sleep(0.2)
         began = time.monotonic()
         with urllib.request.urlopen(throttle.endpoint, timeout=30) as answer:
             assert len(answer.read()) == 100_000
@@ -75,17 +74,20 @@ def test_requests_are_paid_by_their_kind() -> None:
 
 
 def test_money_follows_from_the_numbers() -> None:
-    task = {"cpu s": 60.0, "film s": 60.0, "sqs": 1.0, "dynamodb writes": 1.0, "dynamodb reads": 1.0, "s3 puts": 1.0,
-            "s3 gets": 1.0}  # fmt: skip
+    task = {"cpu s": 60.0, "film s": 60.0, "MB out": 1.0, "sqs": 1.0, "dynamodb writes": 1.0, "dynamodb reads": 1.0,
+            "s3 puts": 1.0, "s3 gets": 1.0}  # fmt: skip
     prices = {
         "busy": 0.5,
         "cpu": {"instance": "c", "per_hour": 3.0, "vcpus": 2, "speed": 1.0},
         "gpu": {"instance": "g", "per_hour": 6.0, "realtime": 10.0},
         "requests": {"sqs": 1.0, "dynamodb_write_unit": 1.0, "dynamodb_read": 1.0, "s3_put": 1.0, "s3_get": 1.0,
-                     "units_per_write": 6.0},
+                     "units_per_write": 6.0, "sqs_a_second": 1.0, "write_units_a_second": 2.0, "part_bytes": 1e6},
     }  # fmt: skip
     one, ten, card, _ = cost.money(task, prices)
     # 1,000 minutes of processor time on two, half the time: 16.7 hours.
-    assert (one["machine hours"], one["machines $"], one["requests $"]) == (16.7, 50.0, 0.01)
-    assert ten["requests $"] == 0.001
+    assert (one["machine hours"], one["machines $"]) == (16.7, 50.0)
     assert (card["machine hours"], card["machines $"]) == (3.3, 20.0)
+    # A minute: 10 requests, and 3 for each of 30 seconds of work. Ten: 10, 9 parts more, 3 for each of 300 seconds.
+    assert (one["requests $"], ten["requests $"]) == (0.1, round(0.1 * (10 + 9 + 900) / 1000, 3))
+    # A minute on the card is 6 seconds of work.
+    assert card["requests $"] == round((10 + 18) / 1000, 3)

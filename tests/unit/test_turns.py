@@ -1,14 +1,19 @@
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.farm import until
+from transcode import turns
 from transcode.errors import Cancelled
-from transcode.turns import turn
+from transcode.turns import Line, turn
+
+SINCE = "2025-01-15T09:00:00.000000Z"
 
 
 def folder(scratch: Path, task: str) -> Path:
@@ -20,14 +25,14 @@ def folder(scratch: Path, task: str) -> Path:
 class Downloader:
     """One that waits for its turn in a thread, and downloads until it is told to end."""
 
-    def __init__(self, scratch: Path, task: str, size: int) -> None:
-        self._what = scratch, folder(scratch, task), size
+    def __init__(self, scratch: Path, task: str, size: int, since: str) -> None:
+        self._what = scratch, folder(scratch, task), size, since
         self.under_way, self._end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        with turn(*self._what, lambda: None):
+        with turn(Line.DOWN, *self._what, lambda: None):
             self.under_way.set()
             self._end.wait()
 
@@ -40,11 +45,11 @@ class Downloader:
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Callable[[str, int], Downloader]:
-    return lambda task, size: Downloader(tmp_path, task, size)
+def begin(tmp_path: Path) -> Callable[..., Downloader]:
+    return lambda task, size, since=SINCE: Downloader(tmp_path, task, size, since)
 
 
-def test_equal_films_download_one_after_the_other(begin: Callable[[str, int], Downloader]) -> None:
+def test_equal_films_download_one_after_the_other(begin: Callable[..., Downloader]) -> None:
     first = begin("a", 100)
     assert first.under_way.wait(5)
     second = begin("b", 100)
@@ -55,10 +60,11 @@ def test_equal_films_download_one_after_the_other(begin: Callable[[str, int], Do
 
 
 def test_a_larger_film_lets_a_smaller_one_pass_and_none_waits_for_a_larger_one(
-    begin: Callable[[str, int], Downloader],
+    begin: Callable[..., Downloader],
 ) -> None:
-    small, large = begin("z", 99), begin("a", 100)
+    small = begin("z", 99)
     assert small.under_way.wait(5)
+    large = begin("a", 100)
     assert large.waits()
     small.end()
     assert large.under_way.wait(5)
@@ -68,11 +74,62 @@ def test_a_larger_film_lets_a_smaller_one_pass_and_none_waits_for_a_larger_one(
     large.end()
 
 
+def test_of_equal_films_the_one_that_came_first_goes_first(begin: Callable[..., Downloader]) -> None:
+    first, late = begin("m", 100, "2025"), begin("a", 100, "2027")
+    assert first.under_way.wait(5)
+    early = begin("z", 100, "2026")
+    assert late.waits()
+    first.end()
+    assert early.under_way.wait(5)
+    assert late.waits()
+    early.end()
+    late.end()
+
+
+def test_a_film_that_is_always_overtaken_goes_at_last(
+    begin: Callable[..., Downloader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_PATIENCE", 0.5)
+    small = begin("a", 1)
+    assert small.under_way.wait(5)
+    large = begin("b", 100)
+    assert large.under_way.wait(5)
+    small.end()
+    large.end()
+
+
+def test_tasks_that_come_and_go_disturb_nobody_who_waits(tmp_path: Path, begin: Callable[..., Downloader]) -> None:
+    small, gone = begin("a", 1), threading.Event()
+    assert small.under_way.wait(5)
+
+    def come_and_go() -> None:
+        while not gone.is_set():
+            shutil.rmtree(folder(tmp_path, "x").parent)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    large = begin("b", 100)
+    time.sleep(1.5)
+    assert large.waits()
+    small.end()
+    assert large.under_way.wait(5)
+    large.end()
+    gone.set()
+    other.join()
+
+
+def test_the_ways_do_not_wait_for_each_other(tmp_path: Path, begin: Callable[..., Downloader]) -> None:
+    first = begin("a", 100)
+    assert first.under_way.wait(5)
+    with turn(Line.UP, tmp_path, folder(tmp_path, "b"), 100, SINCE, lambda: pytest.fail("It waits.")):
+        first.end()
+
+
 def test_a_killed_process_keeps_nobody(tmp_path: Path) -> None:
     ours, theirs = folder(tmp_path, "b"), folder(tmp_path, "a")
     program = (
-        "import sys, time; from pathlib import Path; from transcode.turns import turn\n"
-        "with turn(Path(sys.argv[1]), Path(sys.argv[2]), 100, lambda: None): print(flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from transcode.turns import Line, turn\n"
+        "with turn(Line.DOWN, *map(Path, sys.argv[1:]), 100, '2024', lambda: None): print(flush=True); time.sleep(60)"
     )
     line = [sys.executable, "-c", program, str(tmp_path), str(theirs)]
     with subprocess.Popen(line, stdout=subprocess.PIPE) as other:
@@ -91,11 +148,11 @@ class Waiting:
         self.over = threading.Event()
 
     def run(self, scratch: Path, own: Path) -> None:
-        with turn(scratch, own, 100, lambda: None):
+        with turn(Line.DOWN, scratch, own, 100, SINCE, lambda: None):
             self.over.set()
 
 
-def test_who_is_to_stop_does_not_wait(tmp_path: Path, begin: Callable[[str, int], Downloader]) -> None:
+def test_who_is_to_stop_does_not_wait(tmp_path: Path, begin: Callable[..., Downloader]) -> None:
     first = begin("a", 100)
     assert first.under_way.wait(5)
     own = folder(tmp_path, "b")
@@ -103,7 +160,7 @@ def test_who_is_to_stop_does_not_wait(tmp_path: Path, begin: Callable[[str, int]
     def check() -> None:
         raise Cancelled("Cancelled.")
 
-    with pytest.raises(Cancelled), turn(tmp_path, own, 100, check):
+    with pytest.raises(Cancelled), turn(Line.DOWN, tmp_path, own, 100, SINCE, check):
         pass
     assert list(own.iterdir()) == []
     first.end()

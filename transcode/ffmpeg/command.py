@@ -9,16 +9,16 @@ from pathlib import Path
 
 from transcode.ffmpeg import coders, guard
 from transcode.ffmpeg.coders import MOST_THREADS
-from transcode.ffmpeg.graph import Levels, cut, front, graph, levelled, rehearsal
+from transcode.ffmpeg.graph import PEAK_METER, Levels, cut, front, graph, levelled, rehearsal
 from transcode.ffmpeg.lanes import Lane
 from transcode.ffmpeg.loudness import Level
 from transcode.ffmpeg.plan import AudioTrack, Output, Plan, Span, VideoTrack
 from transcode.ffmpeg.probe import Audio
 
-# The meter: true peak, and its line per tenth of a second at a level that is not shown (5.1 knows no `quiet`).
-METER = "ebur128=peak=true:framelog=verbose"
 # How a file that we made is read.
 _OWN = ("-protocol_whitelist", "file", "-f", "mov")
+# Nothing of the upload's metadata: it holds places and names.
+_ANONYMOUS = ("-map_metadata", "-1", "-map_chapters", "-1")
 # ffprobe prints kilobytes per stream; all it may say of a hundred streams.
 _PROBED = (
     "format=format_name,duration,size"
@@ -79,7 +79,7 @@ def check(ffprobe: Path, path: Path) -> list[str]:
 
 def measure(ffmpeg: Path, path: Path, audio: Audio, plan_span: Span | None, clip: Span | None) -> list[str]:
     """The loudness of an upload's sound as it will be delivered."""
-    chain = ",".join([front(), *cut(clip), METER])
+    chain = ",".join([front(), *cut(clip), PEAK_METER])
     return [
         *head(ffmpeg, "info"), *source(path, plan_span), "-filter_complex", f"[0:{audio.index}]{chain}[m]",
         "-map", "[m]", "-f", "null", "-",
@@ -90,7 +90,7 @@ def measure_made(ffmpeg: Path, path: Path) -> list[str]:
     """The loudness of a file that we made."""
     return [
         *head(ffmpeg, "info"), *_OWN, "-i", guard.address(path), "-map", "0:a:0",
-        "-filter:a", METER, "-f", "null", "-",
+        "-filter:a", PEAK_METER, "-f", "null", "-",
     ]  # fmt: skip
 
 
@@ -112,7 +112,8 @@ def take(
     drawn = levelled(audio, levels)
     made: list[str] = []
     for track, name in names.items():
-        made += ["-map", drawn.audios[track], "-c:a", "aac", "-b:a", str(track.bitrate), "-f", "mp4", f"file:{name}"]
+        made += ["-map", drawn.audios[track], "-c:a", "aac", "-b:a", str(track.bitrate), *_ANONYMOUS]
+        made += ["-f", "mp4", f"file:{name}"]
     return [*head(ffmpeg), *source(path, plan.span), "-filter_complex", drawn.text, *made]
 
 
@@ -177,8 +178,7 @@ def _muxed(
         *(word for label in labels for word in ("-map", label)),
         *(word for number, video in enumerate(videos) for word in coders.options(plan, video, number)),
         *_audio_options(audios, from_audios),
-        # Nothing of the upload's metadata: it holds places and names.
-        "-map_metadata", "-1", "-map_chapters", "-1",
+        *_ANONYMOUS,
         # The source's timestamps, none doubled.
         "-fps_mode", "vfr",
         # mp4 keeps the encoders' headers once, at its start; the tee muxer does not ask for that by itself.

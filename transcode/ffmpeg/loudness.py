@@ -84,11 +84,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Take:
-    """A track made at a level, what was measured of it, and its file."""
+    """A track made at a level, what was measured of it, its file, and how often ffmpeg complained of the source."""
 
     level: Level
     measured: Measured
     file_name: str
+    damaged: int = 0
 
 
 def read(output: str) -> Measured | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transcode.errors import OutputInvalid
-from transcode.ffmpeg import command, loudness
+from transcode.ffmpeg import command, failures, loudness
 from transcode.ffmpeg.bench import Bench
 from transcode.ffmpeg.loudness import Level, Measured, Take, Target
 from transcode.ffmpeg.plan import AudioTrack, Plan, Span
@@ -19,10 +19,14 @@ Targets = Mapping[AudioTrack, Target]
 
 @dataclass(frozen=True)
 class Sound:
-    """A finished track: its file in the job's folder, and what it misses of its target; empty: nothing."""
+    """A finished track: its file in the job's folder.
+
+    `warning`: what it misses of its target; empty: nothing. `damaged`: complaints about the source while it was made.
+    """
 
     file_name: str
     warning: str
+    damaged: int
 
 
 def make(bench: Bench, plan: Plan) -> dict[AudioTrack, Sound]:
@@ -37,7 +41,10 @@ def make(bench: Bench, plan: Plan) -> dict[AudioTrack, Sound]:
         return {}
     studio = _Studio(bench, plan, audio, targets)
     levels = studio.rehearsed(studio.measured())
-    return {track: studio.best(takes, targets[track]) for track, takes in studio.takes(levels).items()}
+    found = {track: loudness.best(takes, targets[track]) for track, takes in studio.takes(levels).items()}
+    return {
+        track: Sound(one.file_name, targets[track].misses(one.measured), one.damaged) for track, one in found.items()
+    }
 
 
 def clear(bench: Bench, sounds: Mapping[AudioTrack, Sound]) -> None:
@@ -85,6 +92,7 @@ class _Studio:
                 break
             for track, take in self._taken(levels, number).items():
                 found[track].append(take)
+                self._keep_best(found[track], self.targets[track])
             nexts = {track: loudness.next_level(found[track], self.targets[track]) for track in levels}
             levels = {track: level for track, level in nexts.items() if level is not None}
         return found
@@ -92,8 +100,9 @@ class _Studio:
     def _taken(self, levels: Mapping[AudioTrack, Level], number: int) -> dict[AudioTrack, Take]:
         names = {track: f"sound{list(self.targets).index(track)}-{number}.m4a" for track in levels}
         ffmpeg = self.bench.tools.ffmpeg
-        self.bench.encode(command.take(ffmpeg, self.bench.input, self.plan, self.audio, levels, names))
-        return {track: Take(level, self._heard(names[track]), names[track]) for track, level in levels.items()}
+        words = self.bench.encode(command.take(ffmpeg, self.bench.input, self.plan, self.audio, levels, names))
+        damaged = failures.damage(words)
+        return {t: Take(level, self._heard(names[t]), names[t], damaged) for t, level in levels.items()}
 
     def _heard(self, name: str) -> Measured:
         line = command.measure_made(self.bench.tools.ffmpeg, self.bench.folder / name)
@@ -102,10 +111,9 @@ class _Studio:
             raise OutputInvalid("The sound that was made cannot be measured.")
         return measured
 
-    def best(self, takes: list[Take], target: Target) -> Sound:
-        """The take that is kept; the others go."""
+    def _keep_best(self, takes: list[Take], target: Target) -> None:
+        """Remove the files of all others: those of a long film are large."""
         kept = loudness.best(takes, target)
         for take in takes:
             if take is not kept:
-                (self.bench.folder / take.file_name).unlink()
-        return Sound(kept.file_name, target.misses(kept.measured))
+                (self.bench.folder / take.file_name).unlink(missing_ok=True)

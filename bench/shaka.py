@@ -16,10 +16,14 @@ from transcode.ffmpeg.plan import Plan, VideoTrack
 
 
 def lines(folder: Path, source: Path, plan: Plan, rates: dict[VideoTrack, int]) -> list[list[str]]:
-    """The commands, with their configurations written into the folder."""
+    """The commands, with their configurations written into the folder; a playlist must come out, whatever they say."""
     return [
-        _line(folder, source, codec, [track for track in plan.videos if track.codec == codec], rates)
+        line
         for codec in ("h264", "hevc")
+        for line in (
+            _line(folder, source, codec, [track for track in plan.videos if track.codec == codec], rates),
+            ["test", "-f", str(folder / f"shaka-{codec}" / "hls.m3u8")],
+        )
     ]
 
 
@@ -34,6 +38,8 @@ def _line(
         }
         for name, track in names.items()
     }  # fmt: skip
+    # One that is not made: without it the source would fit into none.
+    resolutions["source"] = {"max_width": 8192, "max_height": 8192, "bitrates": {codec: "60M"}}
     kinds = [("video", {}), ("audio", {"language": "und"})] if codec == "h264" else [("video", {})]
     inputs = {"inputs": [{"name": str(source), "media_type": kind, **more} for kind, more in kinds]}
     pipeline = {

@@ -6,6 +6,7 @@ keeps none from the GPU.
 """
 
 import glob
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from pathlib import Path
 
 # Seconds between two looks; and after which a film goes that others keep overtaking.
 _PAUSE, _PATIENCE = 0.05, 600.0
+# Seconds that a turn on the way up lasts on after its end: a task's films go one by one, and between two of them nobody
+# may step in, or two tasks would upload at the same time after all.
+_LINGER = 0.3
 
 
 class Line(StrEnum):
@@ -46,7 +50,8 @@ def turn(line: Line, scratch: Path, folder: Path, size: int, since: str, check: 
                 time.sleep(_PAUSE)
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.utime(path) if line is Line.UP else path.unlink()
 
 
 def _others_first(line: Line, scratch: Path, own: Path) -> bool:
@@ -56,10 +61,11 @@ def _others_first(line: Line, scratch: Path, own: Path) -> bool:
 
 
 def _held(path: Path) -> bool:
-    """Whether its process still wants it. A note that was not locked yet passes for dead: then two are under way."""
+    """Whether its process still wants it, or may in a moment."""
     with suppress(FileNotFoundError), path.open() as note:
         try:
             flock(note, LOCK_SH | LOCK_NB)
         except BlockingIOError:
             return True
+        return time.time() - os.fstat(note.fileno()).st_mtime < _LINGER
     return False

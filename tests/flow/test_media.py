@@ -453,6 +453,32 @@ def test_a_picture_that_fails_is_a_type_that_fails(tmp_path: Path) -> None:
     assert [type(one) for one in made] == [TypeFailure, Rendition]
 
 
+def test_picture_and_sound_are_made_at_the_same_time(tmp_path: Path) -> None:
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} -c:a aac clip.mp4", odd_clips.MOVING, "anoisesrc=d=2:c=pink:a=0.3")
+    # Each waits for the other to begin.
+    begun = f'"{tmp_path}/picture" "{tmp_path}/meter"'
+    script = tmp_path / "meeting-ffmpeg"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *"-c:v mjpeg"*) touch "{tmp_path}/picture";; *ebur128*) touch "{tmp_path}/meter";;\n'
+        f'*) exec "{at_hand().ffmpeg}" "$@";; esac\n'
+        f"for _ in $(seq 200); do ls {begun} >/dev/null 2>&1 && break; sleep 0.1; done\n"
+        f'ls {begun} >/dev/null && exec "{at_hand().ffmpeg}" "$@"\n'
+    )
+    script.chmod(0o755)
+    work = job(tmp_path / "clip.mp4", tmp_path)
+    made = list(FfmpegEncoder(replace(at_hand(), ffmpeg=script), threads=2).render(work))
+    assert {one.type for one in made} == {*FILMS, "thumbnail"}
+
+
+def test_made_separately_each_type_has_its_own_loudness(tmp_path: Path) -> None:
+    odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} -c:a aac clip.mp4", odd_clips.MOVING, "anoisesrc=d=2:c=pink:a=0.3")
+    work = job(tmp_path / "clip.mp4", tmp_path, QUICK[2:4], separately=True)
+    made = {one.type: one.path for one in encoder().render(work) if isinstance(one, Rendition)}
+    assert loudness(made["hdlbr_h265"])[0] == pytest.approx(-17.0, abs=1.0)
+    assert loudness(made["lcd_h265"])[0] == pytest.approx(-10.0, abs=1.0)
+
+
 def test_nothing_but_the_renditions_is_left_in_the_folder(tmp_path: Path) -> None:
     # Loud enough to need a limiter, and so a rehearsal.
     odd_clips.ffmpeg(tmp_path, f"{odd_clips.X264} -c:a aac clip.mp4", odd_clips.MOVING, "anoisesrc=d=2:c=pink:a=0.3")

@@ -1,12 +1,14 @@
 """A farm whose worker has two simulated cards, and ffmpeg before whose eyes they are."""
 
 import json
+import re
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,8 @@ from workers import roster
 from workers.roster import Stage
 
 HOST = socket.gethostname()
+# A node's command line; Celery writes its own over it where setproctitle is installed, and over the environment.
+_NODE = re.compile(r"(?:workers\.node |celeryd: )(\w+)")
 # Seconds: examining a card is thirty runs of ffmpeg, and two cores are shared.
 PATIENCE = 240.0
 
@@ -46,17 +50,10 @@ class Cards:
         """The nodes that run, by name."""
         found = {}
         for child in self.fleet.children():
-            try:
-                words, variables = child.cmdline(), child.environ()
-            except psutil.Error:
-                continue
-            if "workers.node" in words or "celeryd" in " ".join(words):
-                found[self._name(variables)] = child
+            with suppress(psutil.Error):
+                if name := _NODE.search(" ".join(child.cmdline())):
+                    found[name[1]] = child
         return found
-
-    def _name(self, variables: dict[str, str]) -> str:
-        card = variables.get("CUDA_VISIBLE_DEVICES", "none")
-        return {self.sim.uuid(0): "gpu0", self.sim.uuid(1): "gpu1", "": "cpu"}.get(card, card)
 
     def answering(self) -> set[str]:
         """The nodes that answer, as `celery inspect ping` shows them."""

@@ -1,6 +1,7 @@
 """ffmpeg as the use cases see it: `ports.Encoder`. The order of the steps is here, each step is elsewhere.
 
-Pictures first, then the sound that wants a loudness, then one ffmpeg for all films, then every film is checked.
+Pictures and the sound that wants a loudness at the same time, as neither keeps the processors busy; then one ffmpeg for
+all films; then every film is checked.
 """
 
 import math
@@ -36,6 +37,8 @@ from transcode.settings import Settings
 
 log = logs.get(__name__)
 
+# Pictures and sounds that are made at once.
+_ASIDE = 2
 # Films that are verified at once: mostly it is the start of ffprobe that takes time.
 _CHECKS = 4
 
@@ -97,11 +100,15 @@ class FfmpegEncoder:
         """As the port says."""
         planned = plan(job.source, job.presets, self.capabilities)
         work = Bench(self.tools, job, self.device)
-        for wanted in planned.stills:
-            yield from _guarded(job, [wanted.type], _picture(work, planned, wanted))
         parts = planned.apart(1 if job.separately else self._at_once(planned))
-        for number, part in enumerate(parts):
-            films = _films(work, part, number / len(parts), 1 / len(parts))
+        with ThreadPoolExecutor(_ASIDE, "aside") as pool:
+            looked = [_guarded(job, [wanted.type], _picture(work, planned, wanted)) for wanted in planned.stills]
+            pictures = [pool.submit(list, one) for one in looked]
+            sounds = [pool.submit(_sound, work, part) for part in parts]
+            for picture in pictures:
+                yield from picture.result()
+        for number, (part, made) in enumerate(zip(parts, sounds, strict=True)):
+            films = _films(work, part, made, number / len(parts), 1 / len(parts))
             yield from _guarded(job, [output.type for output in part.outputs], films)
 
     def _at_once(self, planned: Plan) -> int:
@@ -148,10 +155,16 @@ def _picture(work: Bench, planned: Plan, wanted: Still) -> Iterator[Rendition]:
     raise InputCorrupt("Not one picture of the film could be decoded.", command=failures.shown(line))
 
 
-def _films(work: Bench, part: Plan, done: float, share: float) -> Iterator[Rendition]:
-    """The sound that wants a loudness, then all films of a plan in one run."""
+def _sound(work: Bench, part: Plan) -> dict[AudioTrack, Sound]:
     with work.timed("loudness"):
-        sounds = sound.make(work, part)
+        return sound.make(work, part)
+
+
+def _films(
+    work: Bench, part: Plan, made: Future[dict[AudioTrack, Sound]], done: float, share: float
+) -> Iterator[Rendition]:
+    """All films of a plan in one run, with the sound that was made for them."""
+    sounds = made.result()
     try:
         yield from _on_first_lane(work, part, sounds, done, share)
     finally:

@@ -5,6 +5,7 @@ one meets its target. That file is what the films get: the one run copies it. Th
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from transcode.errors import OutputInvalid
@@ -98,11 +99,20 @@ class _Studio:
         return found
 
     def _taken(self, levels: Mapping[AudioTrack, Level], number: int) -> dict[AudioTrack, Take]:
-        names = {track: f"sound{list(self.targets).index(track)}-{number}.m4a" for track in levels}
+        names = {track: f"sound-{self._first_type(track)}-{number}.m4a" for track in levels}
         ffmpeg = self.bench.tools.ffmpeg
         words = self.bench.encode(command.take(ffmpeg, self.bench.input, self.plan, self.audio, levels, names))
         damaged = failures.damage(words)
-        return {t: Take(level, self._heard(names[t]), names[t], damaged) for t, level in levels.items()}
+        with ThreadPoolExecutor(len(names), "meter") as pool:
+            heard = pool.map(self._heard, names.values())
+        return {
+            track: Take(level, measured, names[track], damaged)
+            for (track, level), measured in zip(levels.items(), heard, strict=True)
+        }
+
+    def _first_type(self, track: AudioTrack) -> str:
+        """A name that no other track of the job has, also where types are made separately."""
+        return next(output.type for output in self.plan.outputs if output.audio == track)
 
     def _heard(self, name: str) -> Measured:
         line = command.measure_made(self.bench.tools.ffmpeg, self.bench.folder / name)

@@ -334,7 +334,7 @@ class Encoder(Protocol):
         """
 
     def render(self, job: RenderJob) -> Iterator[Rendition | TypeFailure]:
-        """Make the renditions, each verified before it is yielded, the thumbnail first.
+        """Make the renditions, each verified before it is yielded.
 
         With `separately`, a type that fails is yielded as a `TypeFailure` and the others go on.
 

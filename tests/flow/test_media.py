@@ -450,7 +450,7 @@ def test_made_together_one_bad_type_ends_the_run_with_command_and_words(tmp_path
 def test_a_picture_that_fails_is_a_type_that_fails(tmp_path: Path) -> None:
     work = job(odd_clips.mute(tmp_path), tmp_path, QUICK[:1] + QUICK[-1:], separately=True)
     made = list(failing(tmp_path, "-c:v mjpeg").render(work))
-    assert [type(one) for one in made] == [TypeFailure, Rendition]
+    assert {type(one): one.type for one in made} == {TypeFailure: "thumbnail", Rendition: QUICK[0].name}
 
 
 def test_picture_and_sound_are_made_at_the_same_time(tmp_path: Path) -> None:

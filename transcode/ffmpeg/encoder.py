@@ -103,13 +103,14 @@ class FfmpegEncoder:
         parts = planned.apart(1 if job.separately else self._at_once(planned))
         with ThreadPoolExecutor(_ASIDE, "aside") as pool:
             looked = [_guarded(job, [wanted.type], _picture(work, planned, wanted)) for wanted in planned.stills]
-            pictures = [pool.submit(list, one) for one in looked]
+            looks = [pool.submit(list, one) for one in looked]
             sounds = [pool.submit(_sound, work, part) for part in parts]
-            for picture in pictures:
-                yield from picture.result()
+        pictures = [picture for look in looks for picture in look.result()]
         for number, (part, made) in enumerate(zip(parts, sounds, strict=True)):
             films = _films(work, part, made, number / len(parts), 1 / len(parts))
             yield from _guarded(job, [output.type for output in part.outputs], films)
+        # Last: whoever sends one has to wait for the line, and the encode would wait with it.
+        yield from pictures
 
     def _at_once(self, planned: Plan) -> int:
         """Encodes in one run: all, or as many as the card's driver allows."""

@@ -15,7 +15,7 @@ from transcode.lease import Lease
 from transcode.ports import Encoder, Progress, TypeFailure
 from transcode.submit import Desk
 from transcode.task import OUTPUT_KEPT, ErrorDetail, Task
-from transcode.turns import Line
+from transcode.turns import Shared
 
 # Bytes of scratch that no attempt may take: a disk that is quite full fails all tasks of the machine at once.
 _KEPT_FREE = 64 * 10**6
@@ -95,10 +95,10 @@ class Attempt:
         self.stage = "transcode"
         self.show(before)
 
-    def turn(self, line: Line) -> AbstractContextManager[None]:
-        """Have the line when it is this task's turn."""
+    def turn(self, what: Shared) -> AbstractContextManager[None]:
+        """Have what the node's tasks share when it is this one's turn."""
         size = self.task.input_version.size or _SIZE_UNTOLD
-        return turns.turn(line, self.tools.scratch, self.folder, size, self.task.started_at, self.lease.check)
+        return turns.turn(what, self.tools.scratch, self.folder, size, self.task.started_at, self.lease.check)
 
     def show(self, phase: str) -> None:
         """Have people see which phase this is."""

@@ -4,6 +4,7 @@ Every port has a fake in `tests/fakes.py` that passes the same contract suite as
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -320,6 +321,8 @@ class RenderJob:
     watch: Watch
     # One ffmpeg per encode, so that one type's failure cannot take the others along.
     separately: bool = False
+    # Held while the CPU encodes: waits until it may.
+    cpu: Callable[[], AbstractContextManager[None]] = nullcontext
     phases: dict[str, float] = field(default_factory=dict)  # filled in: seconds per phase
 
 

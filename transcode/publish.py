@@ -15,7 +15,7 @@ from transcode.ports import ObjectStorage, Rendition
 from transcode.states import Phase
 from transcode.submit import Desk
 from transcode.task import ASIDE, Output, Task
-from transcode.turns import Line
+from transcode.turns import Shared
 
 log = logs.get(__name__)
 
@@ -29,7 +29,7 @@ def send(attempt: Attempt, made: Rendition) -> None:
     """Send a rendition's parts and note them in the plan; its file is done with."""
     task, desk = attempt.task, attempt.desk
     key = outputs.key(desk.settings, task, made.type, made.path.suffix[1:])
-    with attempt.phase("upload", "upload"), attempt.turn(Line.UP):
+    with attempt.phase("upload", "upload"), attempt.turn(Shared.UP):
         upload_id, tags = desk.storage.send_parts(
             task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check(), task.output_order
         )

@@ -40,7 +40,7 @@ from transcode.ports import RenderJob, TypeFailure
 from transcode.states import Phase, Status
 from transcode.submit import deliver
 from transcode.task import ASIDE, Task
-from transcode.turns import Line
+from transcode.turns import Shared
 
 log = logs.get(__name__)
 
@@ -146,7 +146,10 @@ def _make(attempt: Attempt) -> None:
     folder = attempt.folder / "out"
     folder.mkdir()
     last = task.attempts >= task.max_retries
-    job = RenderJob(path, folder, source, presets, attempt, separately=last, phases=attempt.phases)
+    job = RenderJob(
+        path, folder, source, presets, attempt,
+        separately=last, cpu=lambda: attempt.turn(Shared.CPU), phases=attempt.phases,
+    )  # fmt: skip
     attempt.lease.tell(percent=0.0)
     attempt.show("encode")
     log.info("Transcode started", **attempt.source)
@@ -168,7 +171,7 @@ def _fetch(attempt: Attempt) -> Path:
     if free < 2 * size + _SPARE:
         raise DiskFull(f"{free} bytes of scratch are free; an input of {size} bytes needs {2 * size + _SPARE}.")
     path = attempt.folder / "input"
-    with attempt.phase("fetch", "download"), attempt.turn(Line.DOWN):
+    with attempt.phase("fetch", "download"), attempt.turn(Shared.DOWN):
         attempt.desk.storage.fetch(
             task.input_bucket, task.input_key, task.input_version, path, lambda _: attempt.check()
         )

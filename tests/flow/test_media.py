@@ -4,7 +4,8 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -477,6 +478,21 @@ def test_made_separately_each_type_has_its_own_loudness(tmp_path: Path) -> None:
     made = {one.type: one.path for one in encoder().render(work) if isinstance(one, Rendition)}
     assert loudness(made["hdlbr_h265"])[0] == pytest.approx(-17.0, abs=1.0)
     assert loudness(made["lcd_h265"])[0] == pytest.approx(-10.0, abs=1.0)
+
+
+def test_the_cpu_is_had_for_each_encode_and_for_nothing_else(tmp_path: Path) -> None:
+    work = job(odd_clips.mute(tmp_path), tmp_path, QUICK[:3] + QUICK[-1:], separately=True)
+    had: list[set[str]] = []
+
+    @contextmanager
+    def cpu() -> Iterator[None]:
+        before = set(work.phases)
+        yield
+        had.append(before)
+
+    made = list(encoder().render(replace(work, cpu=cpu)))
+    assert len(made) == 4
+    assert had == [{"thumbnail", "loudness"}, *[{"thumbnail", "loudness", "encode", "verify"}] * 2]
 
 
 def test_nothing_but_the_renditions_is_left_in_the_folder(tmp_path: Path) -> None:

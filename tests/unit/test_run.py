@@ -186,6 +186,19 @@ def test_a_cancel_that_only_the_record_knows_is_found_by_the_commit(farm: Farm, 
     assert not objects(farm)
 
 
+def test_an_encode_on_the_cpu_has_the_turn_of_its_node(farm: Farm, task: Task, letter: Letter) -> None:
+    render, turns = farm.encoder.render, []
+
+    def in_turn(job: RenderJob) -> Iterator[Rendition | TypeFailure]:
+        with job.cpu():
+            turns.extend(farm.tools.scratch.glob("*/*/*.encoding"))
+        yield from render(job)
+
+    farm.encoder.render = in_turn  # type: ignore[method-assign]
+    run(task.task_id, letter, farm.tools)
+    assert len(turns) == 1
+
+
 def test_a_stopping_worker_hands_the_task_back_uncounted(farm: Farm, task: Task, letter: Letter) -> None:
     farm.stopping[0] = True
     run(task.task_id, letter, farm.tools)

@@ -11,7 +11,7 @@ import pytest
 from tests.farm import until
 from transcode import turns
 from transcode.errors import Cancelled
-from transcode.turns import Line, turn
+from transcode.turns import Shared, turn
 
 SINCE = "2025-01-15T09:00:00.000000Z"
 
@@ -32,7 +32,7 @@ class Downloader:
         self._thread.start()
 
     def _run(self) -> None:
-        with turn(Line.DOWN, *self._what, lambda: None):
+        with turn(Shared.DOWN, *self._what, lambda: None):
             self.under_way.set()
             self._end.wait()
 
@@ -113,24 +113,37 @@ def test_tasks_that_come_and_go_disturb_nobody_who_waits(tmp_path: Path, begin: 
 def test_the_ways_do_not_wait_for_each_other(tmp_path: Path, begin: Callable[..., Downloader]) -> None:
     first = begin("a", 100)
     assert first.under_way.wait(5)
-    with turn(Line.UP, tmp_path, folder(tmp_path, "b"), 100, SINCE, lambda: pytest.fail("It waits.")):
+    with turn(Shared.UP, tmp_path, folder(tmp_path, "b"), 100, SINCE, lambda: pytest.fail("It waits.")):
         first.end()
+
+
+@pytest.mark.parametrize(("busy", "waits"), [(95.0, True), (40.0, False)])
+def test_an_encode_waits_for_another_unless_processors_have_little_to_do(
+    busy: float, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns.psutil, "cpu_percent", lambda: busy)
+    monkeypatch.setattr(turns, "_LOOK", 0.2)
+    monkeypatch.setattr(turns, "_PATIENCE", 1.0)
+    with turn(Shared.CPU, tmp_path, folder(tmp_path, "a"), 100, "2025", lambda: None):
+        began = time.monotonic()
+        with turn(Shared.CPU, tmp_path, folder(tmp_path, "b"), 100, "2026", lambda: None):
+            assert (time.monotonic() - began >= 1.0) == waits
 
 
 def test_nobody_steps_in_between_two_films_of_a_task(tmp_path: Path) -> None:
     first, second = folder(tmp_path, "a"), folder(tmp_path, "b")
-    with turn(Line.UP, tmp_path, first, 100, "2025", lambda: None):
+    with turn(Shared.UP, tmp_path, first, 100, "2025", lambda: None):
         pass
     began = time.monotonic()
-    with turn(Line.UP, tmp_path, second, 100, "2026", lambda: None):
+    with turn(Shared.UP, tmp_path, second, 100, "2026", lambda: None):
         assert time.monotonic() - began > 0.15
 
 
 def test_a_killed_process_keeps_nobody(tmp_path: Path) -> None:
     ours, theirs = folder(tmp_path, "b"), folder(tmp_path, "a")
     program = (
-        "import sys, time; from pathlib import Path; from transcode.turns import Line, turn\n"
-        "with turn(Line.DOWN, *map(Path, sys.argv[1:]), 100, '2024', lambda: None): print(flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from transcode.turns import Shared, turn\n"
+        "with turn(Shared.DOWN, *map(Path, sys.argv[1:]), 100, '2024', lambda: None): print(flush=True); time.sleep(60)"
     )
     line = [sys.executable, "-c", program, str(tmp_path), str(theirs)]
     with subprocess.Popen(line, stdout=subprocess.PIPE) as other:
@@ -149,7 +162,7 @@ class Waiting:
         self.over = threading.Event()
 
     def run(self, scratch: Path, own: Path) -> None:
-        with turn(Line.DOWN, scratch, own, 100, SINCE, lambda: None):
+        with turn(Shared.DOWN, scratch, own, 100, SINCE, lambda: None):
             self.over.set()
 
 
@@ -161,7 +174,7 @@ def test_who_is_to_stop_does_not_wait(tmp_path: Path, begin: Callable[..., Downl
     def check() -> None:
         raise Cancelled("Cancelled.")
 
-    with pytest.raises(Cancelled), turn(Line.DOWN, tmp_path, own, 100, SINCE, check):
+    with pytest.raises(Cancelled), turn(Shared.DOWN, tmp_path, own, 100, SINCE, check):
         pass
     assert list(own.iterdir()) == []
     first.end()

@@ -67,7 +67,8 @@ class Bench:
         limits = limits_for(self.job.source, len(plan.outputs))
         device = self.device if plan.lane.decodes or plan.lane.encodes else None
         if device is None:
-            return self._run(command, limits, on_report, None)
+            with self.job.cpu():
+                return self._run(command, limits, on_report, None)
         if gpu.memory(plan) > device.card.memory:
             raise LaneUnfit(f"The film needs more memory than the {device.card.name} has.")
         with _suspecting(device), self._admitted(device, plan):

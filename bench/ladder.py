@@ -1,7 +1,6 @@
 """All seven renditions: the whole system against seven runs of ffmpeg, one tuned by hand, and shaka-streamer.
 
-The short films show what is saved and what the system adds in any case, the film of 60 s what share that is. What
-shaka-streamer takes is only told, and is by far the most: it runs once.
+The short films show what is saved and what the system adds in any case, the film of 60 s what share that is.
 """
 
 import statistics
@@ -22,6 +21,8 @@ from transcode.presets import load
 # Height, codec, seconds. 4K is short because two cores make a frame of all seven in a second or so.
 _SHORT = ((1080, "h264", 5.3), (1080, "hevc", 5.3), (2160, "h264", 2.0), (2160, "hevc", 2.0))
 _LONG = (720, "h264", 60.0)
+# shaka-streamer takes five times as long: this film has to do for it.
+_SHAKA = (720, "h264", 2.0)
 # Seconds that the system may add to what ffmpeg needs, whatever the film.
 _FIXED = 3.0
 Ways = dict[str, Callable[[], Cost]]
@@ -33,20 +34,25 @@ def measure(rounds: int) -> Found:
     rows: list[dict[str, Any]] = []
     phases: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder, System(Path(folder)) as system:
-        for wanted in _SHORT:
-            name = "{}p {} of {} s".format(*wanted)
-            ways = _ways(system, Path(folder), clips.film(*wanted), phases)
-            once = {"shaka-streamer": ways.pop("shaka-streamer")}
-            found = in_turn(ways, rounds) | in_turn(once, 1)
-            rows += rows_of(name, found)
-            ratios += _ratios(name, found)
-        ways = _ways(system, Path(folder), clips.film(*_LONG), phases)
-        found = in_turn({name: ways[name] for name in ("system", "one run")}, rounds)
-    rows += rows_of("720p h264 of 60 s", found)
-    over = found["system"].wall / found["one run"].wall
-    return Found(
-        [*ratios, Ratio("60 s of film: wall / one run", over, at_most=1.05)], {"ladder": rows}, {"phases": phases}
-    )
+
+        def found(film: tuple[int, str, float], *names: str) -> dict[str, Cost]:
+            ways = _ways(system, Path(folder), clips.film(*film), phases)
+            costs = in_turn({name: ways[name] for name in names}, rounds)
+            rows.extend(rows_of(_name(film), costs))
+            return costs
+
+        for film in _SHORT:
+            ratios += _ratios(_name(film), found(film, "system", "seven runs", "one run"))
+        other, long = found(_SHAKA, "system", "shaka-streamer"), found(_LONG, "system", "one run")
+    ratios += [
+        Ratio(f"{_name(_LONG)}: wall / one run", long["system"].wall / long["one run"].wall, at_most=1.05),
+        Ratio(f"{_name(_SHAKA)}: cpu / shaka-streamer", other["system"].cpu / other["shaka-streamer"].cpu),
+    ]
+    return Found(ratios, {"ladder": rows}, {"phases": phases})
+
+
+def _name(film: tuple[int, str, float]) -> str:
+    return "{}p {} of {:g} s".format(*film)
 
 
 def in_turn(ways: Ways, rounds: int) -> dict[str, Cost]:
@@ -76,7 +82,6 @@ def _ratios(film: str, found: dict[str, Cost]) -> list[Ratio]:
         Ratio(f"{film}: cpu of one run / seven runs, the limit", one.cpu / seven.cpu),
         Ratio(f"{film}: cpu / one run", ours.cpu / one.cpu),
         Ratio(f"{film}: seconds beyond one run / {_FIXED:g} s", (ours.wall - one.wall) / _FIXED, at_most=1.0),
-        Ratio(f"{film}: cpu / shaka-streamer", ours.cpu / found["shaka-streamer"].cpu),
     ]
 
 

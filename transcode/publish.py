@@ -5,6 +5,8 @@ winning attempt; its plan, kept beside the record, names the uploads. From there
 reconciler completes the uploads and closes the record, as often as it takes.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from transcode import ledger, logs, outputs, steps
@@ -19,27 +21,44 @@ from transcode.turns import Shared
 
 log = logs.get(__name__)
 
+# Renditions that are sent at once: with small ones it is the answers of S3 that take time.
+_AT_ONCE = 4
+
 
 def plan_name(epoch: int) -> str:
     """The side item with the plan of the attempt of that epoch."""
     return f"{ASIDE.PLAN}{epoch}"
 
 
-def send(attempt: Attempt, made: Rendition) -> None:
-    """Send a rendition's parts and note them in the plan; its file is done with."""
+def send(attempt: Attempt, made: Sequence[Rendition]) -> None:
+    """Send the renditions' parts, several at once, and note them in the plan; their files are done with.
+
+    Raises:
+        ServiceUnavailable, Stopped: one could not be sent; the others are noted, so that they can be thrown away.
+    """
+    with attempt.phase("upload", "upload"), attempt.turn(Shared.UP), ThreadPoolExecutor(_AT_ONCE, "send") as pool:
+        sent = {pool.submit(_sent, attempt, one): one.type for one in made}
+        for future in as_completed(sent):
+            if not future.exception():
+                attempt.plan[sent[future]] = future.result()
+                attempt.lease.tell(done=sorted(attempt.plan))
+    for future in sent:
+        future.result()
+
+
+def _sent(attempt: Attempt, made: Rendition) -> dict[str, Any]:
+    """What the plan says of a rendition whose parts are there."""
     task, desk = attempt.task, attempt.desk
     key = outputs.key(desk.settings, task, made.type, made.path.suffix[1:])
-    with attempt.phase("upload", "upload"), attempt.turn(Shared.UP):
-        upload_id, tags = desk.storage.send_parts(
-            task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check(), task.output_order
-        )
+    upload_id, tags = desk.storage.send_parts(
+        task.output_bucket, key, made.path, made.content_type, lambda _: attempt.lease.check(), task.output_order
+    )
     made.path.unlink()
     output = Output(
         key=key, bytes=made.bytes, codec=made.codec, width=made.width, height=made.height, duration=made.duration,
         bitrate=made.bitrate, audio_codec=made.audio_codec, lane=made.lane, warning=made.warning,
     )  # fmt: skip
-    attempt.plan[made.type] = {"upload_id": upload_id, "tags": tags, "output": output.model_dump()}
-    attempt.lease.tell(done=sorted(attempt.plan))
+    return {"upload_id": upload_id, "tags": tags, "output": output.model_dump()}
 
 
 def throw_away(attempt: Attempt) -> None:

@@ -136,7 +136,7 @@ def _understood(exc: Exception) -> TranscodeError:
 
 
 def _make(attempt: Attempt) -> None:
-    """Fetch, probe, render; each rendition's parts are sent as soon as it is verified."""
+    """Fetch, probe, render, send the parts of all renditions."""
     tools, task = attempt.tools, attempt.task
     presets = tools.desk.presets.pick(task.missing_types)
     path = _fetch(attempt)
@@ -153,12 +153,14 @@ def _make(attempt: Attempt) -> None:
     attempt.lease.tell(percent=0.0)
     attempt.show("encode")
     log.info("Transcode started", **attempt.source)
-    for made in tools.encoder.render(job):
-        if isinstance(made, TypeFailure):
-            log.warning("Type failed", type=made.type, error=str(made.error))
-            attempt.failures.append(made)
+    made = []
+    for one in tools.encoder.render(job):
+        if isinstance(one, TypeFailure):
+            log.warning("Type failed", type=one.type, error=str(one.error))
+            attempt.failures.append(one)
         else:
-            publish.send(attempt, made)
+            made.append(one)
+    publish.send(attempt, made)
     log.info("Transcode completed", seconds=attempt.phases)
     if attempt.failures and not attempt.plan:
         raise attempt.failures[0].error

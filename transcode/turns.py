@@ -6,7 +6,6 @@ keeps none from the GPU.
 """
 
 import glob
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,9 +17,6 @@ import psutil
 
 # Seconds between two looks; and after which a film goes that others keep overtaking.
 _PAUSE, _PATIENCE = 0.05, 600.0
-# Seconds that a turn on the way up lasts on after its end: a task's films go one by one, and between two of them nobody
-# may step in, or two tasks would upload at the same time after all.
-_LINGER = 0.3
 # Seconds over which idle processors are looked for, and the percentage busy up to which another encode finds room.
 _LOOK, _ROOM = 1.0, 75.0
 
@@ -61,8 +57,7 @@ def turn(what: Shared, scratch: Path, folder: Path, size: int, since: str, check
                 time.sleep(_PAUSE)
             yield
         finally:
-            with suppress(FileNotFoundError):
-                os.utime(path) if what is Shared.UP else path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _others_first(what: Shared, scratch: Path, own: Path) -> bool:
@@ -72,13 +67,12 @@ def _others_first(what: Shared, scratch: Path, own: Path) -> bool:
 
 
 def _held(path: Path) -> bool:
-    """Whether its process still wants it, or may in a moment."""
+    """Whether its process still wants it."""
     with suppress(FileNotFoundError), path.open() as note:
         try:
             flock(note, LOCK_SH | LOCK_NB)
         except BlockingIOError:
             return True
-        return time.time() - os.fstat(note.fileno()).st_mtime < _LINGER
     return False
 
 

@@ -1,7 +1,7 @@
 """Guards taken out of the real code, one at a time. The oracle must notice each: that is what proves the oracle."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,10 +66,10 @@ def visible_before_commit(patch: Patch, world: World) -> None:
     """A rendition is visible as soon as it is sent."""
     real = publish.send
 
-    def send(attempt: Attempt, made: Rendition) -> None:
+    def send(attempt: Attempt, made: Sequence[Rendition]) -> None:
         real(attempt, made)
-        entry = attempt.plan[made.type]
-        attempt.desk.storage.complete("out-bucket", entry["output"]["key"], entry["upload_id"], entry["tags"])
+        for entry in attempt.plan.values():
+            attempt.desk.storage.complete("out-bucket", entry["output"]["key"], entry["upload_id"], entry["tags"])
 
     patch.setattr(publish, "send", send)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.model.clockwork import Clockwork
-from tests.model.threads import SimThreading
+from tests.model.threads import SimPool, SimThreading
 from transcode import attempt, counts, lease, logs, publish, reconcile, retries, run, submit, turns
 from transcode import task as records
 
@@ -20,12 +20,11 @@ def connect(patch: pytest.MonkeyPatch, clock: Clockwork) -> None:
     time = SimpleNamespace(monotonic=lambda: clock.now)
     patch.setattr(lease, "time", time)
     patch.setattr(attempt, "time", time)
-    # A turn lasts on by the real time of a file, which stands still here: never.
-    patch.setattr(
-        turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=clock.sleep, time=lambda: float("inf"))
-    )
+    patch.setattr(turns, "time", SimpleNamespace(monotonic=time.monotonic, sleep=clock.sleep))
     patch.setattr(turns, "_PAUSE", 1.0)
     patch.setattr(lease, "threading", SimThreading(clock))
+    patch.setattr(publish, "ThreadPoolExecutor", SimPool)
+    patch.setattr(publish, "as_completed", list)
     chance = SimpleNamespace(uuid4=lambda: _uuid(clock), uuid5=uuid.uuid5, UUID=uuid.UUID)
     patch.setattr(run, "uuid", chance)
     patch.setattr(records, "uuid", chance)

@@ -1,7 +1,8 @@
 """`threading` in simulated time, as far as the code under test uses it."""
 
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, Self
 
 from greenlet import getcurrent  # type: ignore[import-untyped]
 
@@ -85,3 +86,25 @@ class SimThreading:
     def Thread(self, target: Callable[[], None], **_: Any) -> SimThread:
         """As in `threading`."""
         return SimThread(self._clock, target)
+
+
+class SimPool:
+    """`ThreadPoolExecutor` that does all at once what it is given, in the fiber that gives it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, act: Callable[..., Any], *given: Any) -> "Future[Any]":
+        """As in `concurrent.futures`; the end of a fiber is nothing that a future keeps."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(act(*given))
+        except Exception as exc:
+            future.set_exception(exc)
+        return future

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,32 @@ def test_an_encode_on_the_cpu_has_the_turn_of_its_node(farm: Farm, task: Task, l
     farm.encoder.render = in_turn  # type: ignore[method-assign]
     run(task.task_id, letter, farm.tools)
     assert len(turns) == 1
+
+
+def test_renditions_are_sent_at_the_same_time(farm: Farm, task: Task, letter: Letter) -> None:
+    send, meeting = farm.storage.send_parts, threading.Barrier(len(ALL))
+
+    def met(*given: Any) -> tuple[str, list[str]]:
+        meeting.wait(10)
+        return send(*given)
+
+    farm.storage.send_parts = met  # type: ignore[method-assign]
+    run(task.task_id, letter, farm.tools)
+    assert now(farm, task).status is Status.COMPLETED
+
+
+def test_one_rendition_that_cannot_be_sent_leaves_none_behind(farm: Farm, task: Task, letter: Letter) -> None:
+    send = farm.storage.send_parts
+
+    def away(bucket: str, key: str, *given: Any) -> tuple[str, list[str]]:
+        if key.endswith(".jpg"):
+            raise ServiceUnavailable("S3 is away.")
+        return send(bucket, key, *given)
+
+    farm.storage.send_parts = away  # type: ignore[method-assign]
+    run(task.task_id, letter, farm.tools)
+    assert now(farm, task).error_code == "service_unavailable"
+    assert not farm.storage.unfinished
 
 
 def test_a_stopping_worker_hands_the_task_back_uncounted(farm: Farm, task: Task, letter: Letter) -> None:

@@ -130,15 +130,6 @@ def test_an_encode_waits_for_another_unless_processors_have_little_to_do(
             assert (time.monotonic() - began >= 1.0) == waits
 
 
-def test_nobody_steps_in_between_two_films_of_a_task(tmp_path: Path) -> None:
-    first, second = folder(tmp_path, "a"), folder(tmp_path, "b")
-    with turn(Shared.UP, tmp_path, first, 100, "2025", lambda: None):
-        pass
-    began = time.monotonic()
-    with turn(Shared.UP, tmp_path, second, 100, "2026", lambda: None):
-        assert time.monotonic() - began > 0.15
-
-
 def test_a_killed_process_keeps_nobody(tmp_path: Path) -> None:
     ours, theirs = folder(tmp_path, "b"), folder(tmp_path, "a")
     program = (

@@ -60,6 +60,8 @@ class Bench:
     def encode_plan(self, command: Sequence[str], plan: Plan, on_report: Callable[[Report], None]) -> str:
         """Run a plan's ffmpeg, on the card where its lane is one of the card; its last words.
 
+        The wait for the card or the CPU is no part of the phase `encode`, which tells how fast they are.
+
         Raises:
             DeviceBusy: there is no room on the card.
             TranscodeError: what its words mean; a fault of the card is also held against the card.
@@ -67,11 +69,11 @@ class Bench:
         limits = limits_for(self.job.source, len(plan.outputs))
         device = self.device if plan.lane.decodes or plan.lane.encodes else None
         if device is None:
-            with self.job.cpu():
+            with self.job.cpu(), self.timed("encode"):
                 return self._run(command, limits, on_report, None)
         if gpu.memory(plan) > device.card.memory:
             raise LaneUnfit(f"The film needs more memory than the {device.card.name} has.")
-        with _suspecting(device), self._admitted(device, plan):
+        with _suspecting(device), self._admitted(device, plan), self.timed("encode"):
             words = self._run(command, limits, on_report, device)
             if complaint := failures.of_card(words):
                 raise LaneUnfit(f"The run ended well, but the card did not: {complaint}", output=words)

@@ -205,8 +205,7 @@ def _on_lane(
     def tell(report: Report) -> None:
         work.job.watch.progress(progress(report, part.duration, done, share))
 
-    with work.timed("encode"):
-        words = work.encode_plan(line, part, tell)
+    words = work.encode_plan(line, part, tell)
     damaged = failures.damage(words)
     if damaged and part.lane.decodes:
         raise LaneUnfit("The GPU's decoder complained of this film.", command=failures.shown(line), output=words)

@@ -94,7 +94,7 @@ def near(colour: tuple[int, ...], wanted: tuple[int, int, int], slack: int = 6) 
 
 def check_all(made: dict[str, Rendition], size: tuple[int, int], sound: bool) -> None:
     """What is promised of every rendition, seen by another ffprobe call than the product's."""
-    assert list(made) == ["thumbnail", *sorted(FILMS, key=list(made).index)]
+    assert list(made) == [*sorted(FILMS, key=list(made).index), "thumbnail"]
     assert set(made) == {*FILMS, "thumbnail"}
     assert (made["hdlbr_h265"].width, made["hdlbr_h265"].height) == size
     for name in FILMS:

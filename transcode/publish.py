@@ -6,7 +6,7 @@ reconciler completes the uploads and closes the record, as often as it takes.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from transcode import ledger, logs, outputs, steps
@@ -38,9 +38,10 @@ def send(attempt: Attempt, made: Sequence[Rendition]) -> None:
     """
     with attempt.phase("upload", "upload"), attempt.turn(Shared.UP), ThreadPoolExecutor(_AT_ONCE, "send") as pool:
         sent = {pool.submit(_sent, attempt, one): one.type for one in made}
-        for future in as_completed(sent):
+        # In their order, which is the one that people see them in.
+        for future, type_ in sent.items():
             if not future.exception():
-                attempt.plan[sent[future]] = future.result()
+                attempt.plan[type_] = future.result()
                 attempt.lease.tell(done=sorted(attempt.plan))
     for future in sent:
         future.result()

@@ -24,7 +24,6 @@ def connect(patch: pytest.MonkeyPatch, clock: Clockwork) -> None:
     patch.setattr(turns, "_PAUSE", 1.0)
     patch.setattr(lease, "threading", SimThreading(clock))
     patch.setattr(publish, "ThreadPoolExecutor", SimPool)
-    patch.setattr(publish, "as_completed", list)
     chance = SimpleNamespace(uuid4=lambda: _uuid(clock), uuid5=uuid.uuid5, UUID=uuid.UUID)
     patch.setattr(run, "uuid", chance)
     patch.setattr(records, "uuid", chance)

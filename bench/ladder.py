@@ -21,7 +21,7 @@ from transcode.presets import load
 # Height, codec, seconds. 4K is short because two cores make a frame of all seven in a second or so.
 _SHORT = ((1080, "h264", 5.3), (1080, "hevc", 5.3), (2160, "h264", 2.0), (2160, "hevc", 2.0))
 _LONG = (720, "h264", 60.0)
-# shaka-streamer takes five times as long: this film has to do for it.
+# shaka-streamer took minutes for the others: this film has to do for it.
 _SHAKA = (720, "h264", 2.0)
 # Seconds that the system may add to what ffmpeg needs, whatever the film; and the film for it, which often runs: a
 # twentieth more or less of a longer one would hide them.

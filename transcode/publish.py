@@ -43,8 +43,8 @@ def send(attempt: Attempt, made: Sequence[Rendition]) -> None:
             if not future.exception():
                 attempt.plan[type_] = future.result()
                 attempt.lease.tell(done=sorted(attempt.plan))
-    for future in sent:
-        future.result()
+        for future in sent:
+            future.result()
 
 
 def _sent(attempt: Attempt, made: Rendition) -> dict[str, Any]:

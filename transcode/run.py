@@ -160,10 +160,10 @@ def _make(attempt: Attempt) -> None:
             attempt.failures.append(one)
         else:
             made.append(one)
+    if attempt.failures and not made:
+        raise attempt.failures[0].error
     publish.send(attempt, made)
     log.info("Transcode completed", seconds=attempt.phases)
-    if attempt.failures and not attempt.plan:
-        raise attempt.failures[0].error
 
 
 def _fetch(attempt: Attempt) -> Path:

@@ -142,11 +142,20 @@ def test_one_that_does_not_listen_is_killed_when_patience_is_over(make: Make, tm
 
 def test_every_signal_is_passed_on(make: Make, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
-    child = make(
-        f"trap 'echo T >> {heard}' TERM; trap 'echo Q >> {heard}' QUIT; touch {heard}; while :; do sleep 0.1; done"
+    # No shell: dash drops a signal that comes while it starts another program.
+    program = tmp_path / "listens.py"
+    program.write_text(
+        "import pathlib, signal\n"
+        f"heard = pathlib.Path({str(heard)!r}).open('a')\n"
+        "for number, word in ((signal.SIGTERM, 'T'), (signal.SIGQUIT, 'Q')):\n"
+        "    signal.signal(number, lambda *_, word=word: print(word, file=heard, flush=True))\n"
+        f"pathlib.Path({str(tmp_path / 'listens')!r}).touch()\n"
+        "while True:\n"
+        "    signal.pause()\n"
     )
+    child = make(f"exec {sys.executable} {program}")
     begun(child)
-    until(heard.exists, "it listens")
+    until((tmp_path / "listens").exists, "it listens")
     for number, told in ((signal.SIGTERM, "T\n"), (signal.SIGQUIT, "T\nQ\n"), (signal.SIGTERM, "T\nQ\nT\n")):
         child.end(1.0, number)
         until(lambda told=told: heard.read_text() == told, "it has heard")

@@ -223,6 +223,8 @@ def test_one_rendition_that_cannot_be_sent_leaves_none_behind(farm: Farm, task: 
     farm.storage.send_parts = away  # type: ignore[method-assign]
     run(task.task_id, letter, farm.tools)
     assert now(farm, task).error_code == "service_unavailable"
+    (story,) = farm.store.read_aside(task.task_id, ASIDE.HISTORY).values()
+    assert story["stage"] == "upload"
     assert not farm.storage.unfinished
 
 

@@ -1,6 +1,6 @@
 """The picture of a film: how ffmpeg is asked for it, and in which order places are tried. Pure.
 
-A picture is a small run of its own, before the encode: a film of which none can be had fails at once.
+A picture is a small run of its own, before the encode: a film of which none can be had is not encoded.
 """
 
 from collections.abc import Iterator

@@ -21,7 +21,7 @@ from transcode.turns import Shared
 
 log = logs.get(__name__)
 
-# Renditions that are sent at once: with small ones it is the answers of S3 that take time.
+# Renditions that are sent, looked up or completed at once: mostly it is the answers of S3 that take time.
 _AT_ONCE = 4
 
 
@@ -109,10 +109,10 @@ def _leave_to_newer(attempt: Attempt) -> None:
     What is published later than this look is found by `_show`, which cannot be overtaken.
     """
     task, storage = attempt.task, attempt.desk.storage
-    lost = [
-        name for name, entry in attempt.plan.items()
-        if storage.order(task.output_bucket, entry["output"]["key"]) > task.output_order
-    ]  # fmt: skip
+    look = lambda entry: storage.order(task.output_bucket, entry["output"]["key"])  # noqa: E731
+    with ThreadPoolExecutor(_AT_ONCE, "look") as pool:
+        standing = dict(zip(attempt.plan, pool.map(look, attempt.plan.values()), strict=True))
+    lost = [name for name, order in standing.items() if order > task.output_order]
     if lost and len(lost) == len(attempt.plan):
         raise Superseded("A newer upload or task of the same key has published its outputs already.")
     for name in lost:
@@ -141,12 +141,12 @@ def roll_forward(desk: Desk, task: Task) -> Task:
     Raises:
         ServiceUnavailable: a part is left; whoever comes next goes on.
     """
-    plan = desk.store.read_aside(task.task_id, plan_name(task.epoch))
-    outputs = {}
-    for name, entry in plan["types"].items():
-        outputs[name] = Output.model_validate(entry["output"])
-        if entry["upload_id"]:
-            _show(desk.storage, task, outputs[name].key, entry)
+    planned = desk.store.read_aside(task.task_id, plan_name(task.epoch))["types"]
+    with ThreadPoolExecutor(_AT_ONCE, "show") as pool:
+        shown = pool.map(lambda entry: _show(desk.storage, task, entry), planned.values())
+        for entry, word in zip(planned.values(), shown, strict=True):
+            log.info(word, task_id=task.task_id, key=entry["output"]["key"])
+    outputs = {name: Output.model_validate(entry["output"]) for name, entry in planned.items()}
     try:
         return ledger.move(desk, task, lambda t: steps.published(_same(t, task), desk.clock(), outputs))
     except Conflict:
@@ -160,9 +160,14 @@ def _same(found: Task, task: Task) -> Task:
     return found
 
 
-def _show(storage: ObjectStorage, task: Task, key: str, entry: dict[str, Any]) -> None:
-    if storage.complete(task.output_bucket, key, entry["upload_id"], entry["tags"], task.output_order):
-        log.info("Upload completed", task_id=task.task_id, key=key)
-    else:
-        _abort(storage, task, entry)
-        log.info("Output left to a newer task", task_id=task.task_id, key=key)
+def _show(storage: ObjectStorage, task: Task, entry: dict[str, Any]) -> str:
+    """Complete an upload, as far as it is still to be; what has become of it."""
+    left = "Output left to a newer task"
+    if not entry["upload_id"]:
+        return left
+    if storage.complete(
+        task.output_bucket, entry["output"]["key"], entry["upload_id"], entry["tags"], task.output_order
+    ):
+        return "Upload completed"
+    _abort(storage, task, entry)
+    return left

@@ -28,7 +28,11 @@ class Held(SQS.QoS):
         # Stock counts per channel: after a reconnect the running tasks no longer count, and the
         # worker takes twice as many. Until a release whose count survives a reconnect.
         self._delivered, self._dirty = self.messages, self.done
-        self._quick_append, self._quick_ack = self.messages.__setitem__, self.done.add
+        self._quick_append, self._quick_ack = self.messages.__setitem__, self._let_go
+
+    def _let_go(self, tag: str) -> None:
+        self.done.add(tag)
+        self.channel.slot_freed()
 
     @property
     def holds_any(self) -> bool:

@@ -30,6 +30,8 @@ _FAILED = -1
 _CONNECT = 5
 # Seconds beyond the long poll after which an unanswered poll is given up.
 _GRACE = 10
+# Seconds between two looks for a free slot; one that is freed by a task is told at once.
+_LOOK = 1.0
 # Seconds before polling again after the first failure; doubled with each further one, up to the longest.
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 # Characters kept of an answer that is an error: enough for AWS's code and sentence.
@@ -111,6 +113,8 @@ class PollingChannel(SQS.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._polling: set[str] = set()
         self._failures: dict[str, int] = {}
+        # The queues that are not asked because all slots are taken, and what looks at them again.
+        self._postponed: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
         options = self.transport_options
         self._poll_timeout = options.get("poll_timeout", self.wait_time_seconds + _GRACE)
@@ -129,10 +133,21 @@ class PollingChannel(SQS.Channel):
         return self._asynsqs
 
     def _schedule_queue(self, queue: str) -> None:
-        # Full slots: no poll is due, see `last_answered_poll`.
+        # Stock looks for a free slot in each turn of the loop, before or after the message that frees one is deleted,
+        # as chance has it; in half of the cases the next look is up to a second later. Until a release that asks then.
+        if look := self._postponed.pop(queue, None):
+            look.cancel()
         if queue in self._active_queues and not self.qos.can_consume():
+            # No poll is due, see `last_answered_poll`.
             _answered[queue] = monotonic()
-        super()._schedule_queue(queue)
+            self._postponed[queue] = self.hub.call_later(_LOOK, self._schedule_queue, queue)
+        else:
+            super()._schedule_queue(queue)
+
+    def slot_freed(self) -> None:
+        """Ask for the next message as soon as there is a slot for it."""
+        for queue in tuple(self._postponed):
+            self._schedule_queue(queue)
 
     def _get_async(self, queue: str, count: int = 1, callback: Any = None) -> Any:
         # Stock: two consumers of one queue (cancel_consumer, add_consumer, a reconnect) poll it twice and

@@ -12,6 +12,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from cli.embedded_aws import EmbeddedAws
 from tests.aws_server import aws  # noqa: F401  a fixture
 from tests.contract.farm import MAX_RECEIVES, VISIBILITY, Farm, Worker, until
 from tests.faults.proxy import Fault, FaultProxy, Rule
+from workers.held import Held
 from workers.mailbox import control_prefix
 from workers.transport import Channel, last_answered_poll
 
@@ -277,15 +279,53 @@ def test_the_age_of_the_last_answered_poll_grows_while_polls_fail(shared: tuple[
     assert json.loads(farm.inspect("polled", "-j"))["w1@tiny"]["age"] > 1.5
 
 
-def test_a_worker_with_full_hands_counts_as_answered() -> None:
+class _Hub:
+    """Keeps what is to be done later, and whether it was called off."""
+
+    def __init__(self) -> None:
+        self.later: list[SimpleNamespace] = []
+
+    def call_later(self, seconds: float, act: Any, *given: Any) -> SimpleNamespace:
+        look = SimpleNamespace(seconds=seconds, act=partial(act, *given), called_off=False)
+        look.cancel = lambda: setattr(look, "called_off", True)
+        self.later.append(look)
+        return look
+
+
+@pytest.fixture
+def full() -> Iterator[Channel]:
+    """The channel of a worker whose only slot is taken."""
     channel = object.__new__(Channel)
-    channel._active_queues, channel._qos = ["full"], SimpleNamespace(can_consume=lambda: False)
-    channel._failures, channel.hub = {}, SimpleNamespace(call_soon=lambda *_: None)
-    channel.connection = SimpleNamespace(polling_interval=0)
+    channel._active_queues, channel.hub, channel._postponed = ["full"], _Hub(), {}
+    channel.connection = SimpleNamespace(client=SimpleNamespace(transport_options={}))
+    Held.messages["tag"] = SimpleNamespace(delivery_info={"routing_key": "full"})
+    channel._qos = Held(channel, prefetch_count=1)
+    try:
+        yield channel
+    finally:
+        channel._qos._on_collect.cancel()
+        Held.messages.clear()
+        Held.done.clear()
+
+
+def test_a_worker_with_full_hands_counts_as_answered(full: Channel) -> None:
     before = time.monotonic()
     assert last_answered_poll("full") is None
-    channel._schedule_queue("full")
+    full._schedule_queue("full")
     assert (last_answered_poll("full") or 0) >= before
+
+
+@pytest.mark.parametrize("end", [lambda qos: qos.ack("tag"), lambda qos: qos.reject("tag")], ids=["ack", "reject"])
+def test_a_freed_slot_is_filled_at_once(full: Channel, monkeypatch: pytest.MonkeyPatch, end: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(full, "_get_bulk_async", lambda queue, **_: asked.append(queue), raising=False)
+    full._schedule_queue("full")
+    full.hub.later[0].act()
+    assert not asked
+    end(full.qos)
+    assert asked == ["full"]
+    # Or it would be asked twice from then on.
+    assert [look.called_off for look in full.hub.later] == [True, True]
 
 
 def test_purge_says_how_many_and_a_second_one_is_a_sentence(farm: Farm) -> None:

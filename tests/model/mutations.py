@@ -163,8 +163,9 @@ def failure_hides_cancel(patch: Patch, world: World) -> None:
 def older_replaces_newer(patch: Patch, world: World) -> None:
     """Publishing does not ask whether a newer task's output stands there."""
 
-    def show(storage: ObjectStorage, task: Task, key: str, entry: dict[str, Any]) -> None:
-        storage.complete(task.output_bucket, key, entry["upload_id"], entry["tags"])
+    def show(storage: ObjectStorage, task: Task, entry: dict[str, Any]) -> str:
+        storage.complete(task.output_bucket, entry["output"]["key"], entry["upload_id"], entry["tags"])
+        return ""
 
     patch.setattr(publish, "_show", show)
 

@@ -1,6 +1,6 @@
 """`threading` in simulated time, as far as the code under test uses it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Self
 
@@ -108,3 +108,8 @@ class SimPool:
         except Exception as exc:
             future.set_exception(exc)
         return future
+
+    def map(self, act: Callable[..., Any], *given: Iterable[Any]) -> Iterator[Any]:
+        """As in `concurrent.futures`."""
+        futures = [self.submit(act, *one) for one in zip(*given, strict=False)]
+        return (future.result() for future in futures)

@@ -17,8 +17,9 @@ import psutil
 
 # Seconds between two looks; and after which a film goes that others keep overtaking.
 _PAUSE, _PATIENCE = 0.05, 600.0
-# Seconds over which idle processors are looked for, and the percentage busy up to which another encode finds room.
-_LOOK, _ROOM = 1.0, 75.0
+# Seconds over which idle processors are looked for, the percentage busy up to which another encode finds room, and the
+# looks in a row that must find it: an encode that begins lets processors idle for a second.
+_LOOK, _ROOM, _LOOKS = 1.0, 75.0, 2
 
 
 class Shared(StrEnum):
@@ -77,14 +78,15 @@ def _held(path: Path) -> bool:
 
 
 class _Idle:
-    """Whether the machine's processors had little to do in the last second, as far as one was seen."""
+    """Whether the machine's processors have had little to do for some seconds, as far as these were seen."""
 
     def __init__(self) -> None:
         psutil.cpu_percent()  # from now on
-        self._due = time.monotonic() + _LOOK
+        self._due, self._found = time.monotonic() + _LOOK, 0
 
     def seen(self) -> bool:
         if time.monotonic() < self._due:
             return False
         self._due = time.monotonic() + _LOOK
-        return psutil.cpu_percent() <= _ROOM
+        self._found = self._found + 1 if psutil.cpu_percent() <= _ROOM else 0
+        return self._found >= _LOOKS

@@ -1,3 +1,4 @@
+import itertools
 import shutil
 import subprocess
 import sys
@@ -117,11 +118,17 @@ def test_the_ways_do_not_wait_for_each_other(tmp_path: Path, begin: Callable[...
         first.end()
 
 
-@pytest.mark.parametrize(("busy", "waits"), [(95.0, True), (40.0, False)])
+@pytest.mark.parametrize(
+    ("looks", "waits"),
+    [((95.0,), True), ((40.0,), False), ((40.0, 95.0), True)],
+    ids=["busy", "idle", "idle now and then"],
+)
 def test_an_encode_waits_for_another_unless_processors_have_little_to_do(
-    busy: float, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    looks: tuple[float, ...], waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns.psutil, "cpu_percent", lambda: busy)
+    # The first question only begins the first look.
+    busy = itertools.chain([0.0], itertools.cycle(looks))
+    monkeypatch.setattr(turns.psutil, "cpu_percent", lambda: next(busy))
     monkeypatch.setattr(turns, "_LOOK", 0.2)
     monkeypatch.setattr(turns, "_PATIENCE", 1.0)
     with turn(Shared.CPU, tmp_path, folder(tmp_path, "a"), 100, "2025", lambda: None):

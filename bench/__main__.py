@@ -7,6 +7,7 @@ benches can be run one by one.
 import argparse
 import importlib
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -69,6 +70,8 @@ def main() -> int:
     wants.add_argument("--rounds", type=int, help="instead of each bench's own number")
     wants.add_argument("--out", type=Path, default=Path("bench-results"), help="where results go")
     given = wants.parse_args()
+    # Else what a bench has started would outlive it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if unknown := sorted(set(given.names) - set(BENCHES)):
         wants.error(f"there is no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
     given.out.mkdir(parents=True, exist_ok=True)

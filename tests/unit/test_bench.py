@@ -41,7 +41,8 @@ def test_processor_time_of_what_has_ended_counts() -> None:
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        assert meter.of_trees([child.pid]) >= 0.5
+        # The system tells whole hundredths of a second, of each of four counts.
+        assert meter.of_trees([child.pid]) >= 0.46
         child.communicate(b"\n")
 
 

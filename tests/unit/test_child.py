@@ -146,9 +146,9 @@ def test_every_signal_is_passed_on(make: Make, tmp_path: Path) -> None:
     program = tmp_path / "listens.py"
     program.write_text(
         "import pathlib, signal\n"
-        f"heard = pathlib.Path({str(heard)!r}).open('a')\n"
-        "for number, word in ((signal.SIGTERM, 'T'), (signal.SIGQUIT, 'Q')):\n"
-        "    signal.signal(number, lambda *_, word=word: print(word, file=heard, flush=True))\n"
+        f"heard = pathlib.Path({str(heard)!r}).open('ab', buffering=0)\n"
+        "for number, word in ((signal.SIGTERM, b'T\\n'), (signal.SIGQUIT, b'Q\\n')):\n"
+        "    signal.signal(number, lambda *_, word=word: heard.write(word))\n"
         f"pathlib.Path({str(tmp_path / 'listens')!r}).touch()\n"
         "while True:\n"
         "    signal.pause()\n"
